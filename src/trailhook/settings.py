@@ -1,0 +1,257 @@
+"""Every setting and every limit, each with its unit in its name and its reason beside it.
+
+A setting `some_name` is read from `TRAILHOOK_SOME_NAME`, else from `TRAILHOOK_SOME_NAME_FILE` (a path whose content
+is the value), else from `some_name` in `trailhook.toml`, else it is its default. Unknown names are refused.
+"""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trailhook.errors import SettingsError
+
+PREFIX = "TRAILHOOK_"
+CLIENT_NAMES = frozenset({"TRAILHOOK_URL", "TRAILHOOK_REAL_DATA", "TRAILHOOK_CONFIG"})
+"""Names under our prefix that are not the server's: the command line's and the tests'."""
+TEST_PREFIX = "TRAILHOOK_TEST_"
+CONFIG_FILE = "trailhook.toml"
+
+KIB = 1024
+MIB = 1024 * KIB
+HOUR_S = 3_600.0
+DAY_S = 86_400.0
+
+
+def _setting(default: Any, doc: str, *, least: float | None = None, most: float | None = None) -> Any:
+    return field(default=default, metadata={"doc": doc, "least": least, "most": most})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole configuration of one process."""
+
+    # ------------------------------------------------------------------------------------------- where things are
+    data_dir: Path = _setting(Path("trailhook-data"), "Where the embedded store, its key file and its lock live.")
+    mongodb_url: str | None = _setting(None, "MongoDB replica set to use instead of SQLite.")
+    redis_url: str | None = _setting(None, "Redis to use instead of the in-process queue.")
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(8080, "Port to listen on; 0 takes a free one.", least=0, most=65_535)
+    tls_cert: Path | None = _setting(None, "Certificate chain (PEM) to serve HTTPS with.")
+    tls_key: Path | None = _setting(None, "Its private key (PEM).")
+    behind_proxy: bool = _setting(False, "A proxy in front ends TLS: listening beyond loopback without it is fine.")
+    log_format: str | None = _setting(None, "console or json; by default console on a terminal, else json.")
+    log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
+    notify_urls: tuple[str, ...] = _setting((), "Where else notices go (Apprise URLs), comma-separated.")
+
+    # ---------------------------------------------------------------------------------------------------- secrets
+    master_keys: str | None = _setting(None, "Comma-separated kid:base64-of-32-bytes, newest first.")
+    api_token: str | None = _setting(None, "Bootstrap admin token.")
+
+    # ------------------------------------------------------------------------------------------------------ guard
+    allow_http_callbacks: bool = _setting(False, "Accept callback URLs with http.")
+    allow_callback_hosts: tuple[str, ...] = _setting(
+        (), "Exact host or host:port that may be called whatever its address; comma-separated."
+    )
+    allow_callback_cidrs: tuple[str, ...] = _setting((), "Private ranges that callbacks may be in; comma-separated.")
+    allow_aws_endpoints: tuple[str, ...] = _setting((), "Hosts (or host:port) that endpointUrl may name.")
+
+    # -------------------------------------------------------------------------------------------- how long we keep
+    retention_days: int = _setting(30, "The event log and delivered bodies are kept so long.", least=1, most=3_650)
+    ledger_days: int = _setting(
+        45, "Memory of duplicates. AWS redelivers for 30 days; 45 is the least that is safe.", least=45, most=3_650
+    )
+    store_events: str = _setting("full", "full, or metadata: bodies are dropped once delivered.")
+
+    # ------------------------------------------------------------------------------------------------ API limits
+    request_bytes_max: int = _setting(256 * KIB, "Largest API request; the largest honest source is 20 KiB.", least=1)
+    page_limit_max: int = _setting(500, "Largest page of a list.", least=1)
+
+    # --------------------------------------------------------------------------------------------- polling limits
+    look_back_s: float = _setting(DAY_S, "How far before the watermark every poll lists.", least=0)
+    reconcile_days: int = _setting(30, "How far back the slow pass lists: AWS retries that long.", least=1)
+    reconcile_every_s: float = _setting(6 * HOUR_S, "How often the slow pass runs per prefix.", least=1)
+    aws_concurrency: int = _setting(16, "AWS requests in flight for one source.", least=1, most=256)
+    aws_timeout_s: float = _setting(60.0, "One AWS exchange as a whole; 50 MB at 1 MB/s.", least=1)
+    discovery_prefixes_max: int = _setting(20_000, "Account and region prefixes one source may have.", least=1)
+    backoff_s_max: float = _setting(900.0, "Longest wait after failed polls and reads.", least=1)
+
+    # ---------------------------------------------------------------------------------------------- intake limits
+    object_bytes_max: int = _setting(100 * MIB, "Largest object read; CloudTrail writes at most 50 MB.", least=1)
+    inflate_ratio_max: int = _setting(200, "Most that gzip may inflate; real logs reach 20, bombs 1,000.", least=2)
+    small_unit_bytes_max: int = _setting(
+        16 * MIB, "Inflated size up to which a unit is read whole; larger ones go in slices.", least=KIB
+    )
+    slice_records_max: int = _setting(20_000, "Records in one intake transaction of a large unit.", least=1)
+    group_units_max: int = _setting(200, "Units read together in one intake transaction.", least=1)
+    group_bytes_max: int = _setting(2 * MIB, "Their listed (compressed) bytes.", least=1)
+    record_bytes_max: int = _setting(2 * MIB, "Largest record; CloudTrail's limit is 256 KB.", least=KIB)
+    record_depth_max: int = _setting(200, "Deepest nesting of a record; real ones reach 11.", least=1, most=900)
+    unit_lease_s: float = _setting(120.0, "A worker's claim on units; beyond the slowest read.", least=1)
+    unit_attempts_max: int = _setting(10, "Failed reads of a unit whose cause is unknown, then quarantine.", least=1)
+    outbox_bytes_max: int = _setting(
+        512 * MIB, "Stored bytes a source may have waiting; beyond it, intake stops and units wait as keys.", least=1
+    )
+    dead_letter_bytes_max: int = _setting(
+        1024 * MIB, "Stored bytes of dead letters a source may have; beyond it, its delivery pauses.", least=1
+    )
+
+    # -------------------------------------------------------------------------------------------- delivery limits
+    in_flight_max: int = _setting(4, "Requests in flight to one callback.", least=1, most=256)
+    dns_timeout_s: float = _setting(3.0, "Resolving a name.", least=0.1)
+    connect_timeout_s: float = _setting(5.0, "Opening a connection.", least=0.1)
+    tls_timeout_s: float = _setting(5.0, "The TLS handshake.", least=0.1)
+    callback_timeout_s: float = _setting(30.0, "One delivery as a whole, answer body included.", least=1)
+    answer_bytes_max: int = _setting(64 * KIB, "How much of a callback's answer is read.", least=0)
+    answer_kept_bytes_max: int = _setting(4 * KIB, "How much of it is kept with the attempt.", least=0)
+    batch_lease_s: float = _setting(60.0, "A worker's claim on a batch; beyond callback_timeout_s.", least=1)
+    give_up_after_s: float = _setting(72 * HOUR_S, "Age at which a batch becomes a dead letter.", least=1)
+    give_up_attempts_min: int = _setting(6, "And at least so many attempts.", least=1)
+    idle_connection_s: float = _setting(30.0, "Keep-alive connections idle for longer are closed.", least=0)
+    idle_connections_max: int = _setting(64, "Idle keep-alive connections kept in all.", least=0)
+    secret_overlap_s: float = _setting(DAY_S, "A rotated signing secret goes on signing so long.", least=0)
+
+    # ---------------------------------------------------------------------------------------------- the engine room
+    sweep_every_s: float = _setting(2.0, "How often due work is looked for.", least=0.05)
+    clean_every_s: float = _setting(60.0, "How often the janitor looks.", least=1)
+    poll_jobs: int = _setting(8, "Sources polled at a time.", least=1)
+    intake_jobs: int = _setting(2, "Sources read at a time.", least=1)
+    deliver_jobs: int = _setting(64, "Sources delivered at a time.", least=1)
+    shutdown_s: float = _setting(20.0, "How long requests in flight may take to end at a stop.", least=0)
+
+    @property
+    def embedded(self) -> bool:
+        """One process, SQLite, in-process queue."""
+        return self.mongodb_url is None and self.redis_url is None
+
+
+_CHOICES = {
+    "store_events": ("full", "metadata"),
+    "log_format": ("console", "json"),
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+}
+_HIDDEN = frozenset({"master_keys", "api_token", "mongodb_url", "redis_url", "notify_urls"})
+"""Settings whose values are never shown."""
+
+
+def load(environ: Mapping[str, str], *, config: Path | None = None) -> Settings:
+    """Read the settings. `config` is the file to read, by default `trailhook.toml` here, if it exists.
+
+    Raises SettingsError naming the setting, never its value.
+    """
+    values = {**_from_file(config or Path(environ.get("TRAILHOOK_CONFIG", CONFIG_FILE)), config), **_from_env(environ)}
+    fields = {each.name: each for each in dataclasses.fields(Settings)}
+    hints = typing.get_type_hints(Settings)
+    settings = Settings(**{name: _convert(fields[name], hints[name], value) for name, value in values.items()})
+    _check_together(settings)
+    return settings
+
+
+def shown(settings: Settings) -> dict[str, str]:
+    """Every setting as text, secrets as `***`: for logs and `trailhook doctor`."""
+    return {
+        each.name: "***" if each.name in _HIDDEN and getattr(settings, each.name) else str(getattr(settings, each.name))
+        for each in dataclasses.fields(settings)
+    }
+
+
+def _from_file(path: Path, asked_for: Path | None) -> dict[str, Any]:
+    if not path.exists() and asked_for is None:
+        return {}
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {type(error).__name__}") from error
+    known = {each.name for each in dataclasses.fields(Settings)}
+    if unknown := sorted(set(values) - known):
+        raise SettingsError(f"{path} names unknown settings: {', '.join(unknown)}")
+    return values
+
+
+def _from_env(environ: Mapping[str, str]) -> dict[str, Any]:
+    known = {PREFIX + each.name.upper(): each.name for each in dataclasses.fields(Settings)}
+    values: dict[str, Any] = {}
+    for name, value in environ.items():
+        if not name.startswith(PREFIX) or name in CLIENT_NAMES or name.startswith(TEST_PREFIX):
+            continue
+        if name in known:
+            values[known[name]] = value
+        elif (plain := name.removesuffix("_FILE")) in known and plain != name:
+            values.setdefault(known[plain], _content(name, value))
+        else:
+            raise SettingsError(f"{name} is not a setting of Trailhook")
+    return values
+
+
+def _content(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name} names a file that cannot be read: {type(error).__name__}") from error
+
+
+def _convert(spec: "dataclasses.Field[Any]", hint: Any, value: Any) -> Any:
+    if isinstance(hint, types.UnionType):
+        if value in ("", None):
+            return None
+        hint = next(each for each in typing.get_args(hint) if each is not type(None))
+    kind = typing.get_origin(hint) or hint
+    try:
+        converted = _PARSERS[kind](value)
+    except (ValueError, TypeError, KeyError) as error:
+        raise SettingsError(f"{PREFIX}{spec.name.upper()} must be {_WORDS[kind]}") from error
+    least, most = spec.metadata["least"], spec.metadata["most"]
+    if (least is not None and converted < least) or (most is not None and converted > most):
+        span = f"at least {least}" if most is None else f"from {least} to {most}"
+        raise SettingsError(f"{PREFIX}{spec.name.upper()} must be {span}")
+    if spec.name in _CHOICES and converted not in _CHOICES[spec.name]:
+        raise SettingsError(f"{PREFIX}{spec.name.upper()} must be one of {', '.join(_CHOICES[spec.name])}")
+    return converted
+
+
+def _parse_bool(value: Any) -> bool:
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[str(value).lower()]
+
+
+def _parse_list(value: Any) -> tuple[str, ...]:
+    parts = value if isinstance(value, list) else str(value).split(",")
+    return tuple(part for each in parts if (part := str(each).strip()))
+
+
+def _parse_int(value: Any) -> int:
+    return int(str(value).replace("_", ""))
+
+
+_PARSERS: dict[Any, Callable[[Any], Any]] = {
+    str: str,
+    int: _parse_int,
+    float: float,
+    bool: _parse_bool,
+    Path: lambda value: Path(str(value)),
+    tuple: _parse_list,
+}
+_WORDS = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    Path: "a path",
+    tuple: "a comma-separated list",
+}
+
+
+def _check_together(settings: Settings) -> None:
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise SettingsError("TRAILHOOK_TLS_CERT and TRAILHOOK_TLS_KEY go together")
+    loopback = settings.host in ("127.0.0.1", "::1", "localhost")
+    if not loopback and settings.tls_cert is None and not settings.behind_proxy:
+        raise SettingsError(
+            "TRAILHOOK_HOST beyond loopback would send tokens in the clear: set TRAILHOOK_TLS_CERT and "
+            "TRAILHOOK_TLS_KEY, or TRAILHOOK_BEHIND_PROXY=true where a proxy in front ends TLS"
+        )
+    if settings.batch_lease_s <= settings.callback_timeout_s:
+        raise SettingsError("TRAILHOOK_BATCH_LEASE_S must be longer than TRAILHOOK_CALLBACK_TIMEOUT_S")

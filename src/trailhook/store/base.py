@@ -1,0 +1,290 @@
+"""What a store promises. The docstrings here are the specification; `tests/contract/test_store.py` is its proof.
+
+The store is the truth. Every verb is atomic: it happens whole or, when it raises, not at all. When a verb that
+writes returns, what it wrote is durable (SQLite: WAL with synchronous FULL; MongoDB: majority). Every verb may
+raise `StoreUnavailable`, which is nobody's fault but ours and never counts as an attempt. No verb blocks the
+event loop. A store has a clock of its own; leases and due times are judged by it, and a due time further ahead
+than `Limits.due_ahead_s_max` counts as due, so that a clock that jumped back cannot put work off for ever.
+
+**Leases.** A lease hands work to one holder for `lease_s` seconds and gives it a fencing token, a number that
+only grows. Whoever comes back with a token that is no longer the row's gets `LeaseLost` and has changed nothing.
+A lease that ended may be taken by anybody; until somebody does, its holder may still settle.
+
+**Counting.** The verbs keep each source's `Counts` in the same transaction as the work they count.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from trailhook.model import (
+    Attempt,
+    Batch,
+    BatchState,
+    Counts,
+    FoundUnit,
+    Job,
+    Lane,
+    NewBatch,
+    NewQuarantined,
+    Quarantined,
+    Source,
+    SourceTotals,
+    Unit,
+    UnitEnd,
+    Value,
+    Watermark,
+)
+
+
+class Limits(Value, frozen=True, kw_only=True):
+    """What the store itself must know of the settings."""
+
+    due_ahead_s_max: float = 2 * 86_400.0
+    """A due time further ahead than this counts as due: no schedule of ours is that long."""
+    ledger_days: int = 45
+    retention_days: int = 30
+    look_back_days: int = 1
+    reconcile_days: int = 30
+    """Units whose label lies within the look-back or reconcile window are never forgotten."""
+    keep_bodies: bool = True
+    """False (`metadata` mode): a delivered batch loses its body when it is settled."""
+
+
+class Commit(Value, frozen=True, kw_only=True):
+    """One intake transaction: the new keys, the batches frozen from them, and how it leaves its units."""
+
+    source_id: str
+    token: int
+    keys: Sequence[bytes] = ()
+    """Ledger keys (16 bytes each) of the records in `batches`, none of them known, no two the same."""
+    batches: Sequence[NewBatch] = ()
+    units: Sequence[UnitEnd] = ()
+    quarantined: Sequence[NewQuarantined] = ()
+    counts: Counts = Counts()
+    """What to add: read, filtered, duplicate and quarantined. The store adds `waiting` from the batches."""
+    last_event_at: float | None = None
+
+
+class Settlement(Value, frozen=True, kw_only=True):
+    """What an attempt leads to. WAITING: again at `due_at`. SPLIT: `children` take its place, due at once."""
+
+    state: BatchState
+    attempt: Attempt | None = None
+    """None when there was none: the batch is handed back as it was, and no attempt is counted."""
+    due_at: float = 0.0
+    refusals: int = 0
+    held_mark_s: float = 0.0
+    """Kept with the batch at its first attempt, ignored at later ones."""
+    uncertain: bool = False
+    children: Sequence[NewBatch] = ()
+
+
+class BatchQuery(Value, frozen=True, kw_only=True):
+    """Which batches to list: newest first, `before` is the `num` where the last page ended."""
+
+    source_id: str | None = None
+    states: Sequence[BatchState] = ()
+    before: int | None = None
+    limit: int = 50
+
+
+class Removed(Value, frozen=True, kw_only=True):
+    """What went with a source."""
+
+    waiting: int
+    """Records that were frozen and not yet sent."""
+    dead_lettered: int
+    units: int
+    """Units known and not yet read."""
+    last_event_at: float | None
+    """Event time of the newest record that was delivered: a later registration may start from here."""
+
+
+class NamedLease(Value, frozen=True, kw_only=True):
+    """The right to be the only one doing `name`."""
+
+    name: str
+    token: int
+
+
+class Documents(Protocol):
+    """A drawer for small values that need no verbs of their own: tokens, idempotency keys, key checks."""
+
+    async def document(self, kind: str, key: str) -> bytes | None:
+        """The value, or None."""
+
+    async def documents(self, kind: str) -> Mapping[str, bytes]:
+        """All values of a kind by key, in the order of their keys."""
+
+    async def change_document(
+        self, kind: str, key: str, change: Callable[[bytes | None], bytes | None]
+    ) -> bytes | None:
+        """Replace a value by what `change` makes of it and return that; None deletes or leaves absent.
+
+        `change` is pure and may be called more than once; what it raises goes to the caller and nothing is changed.
+        """
+
+    async def lease(self, name: str, lease_s: float) -> NamedLease | None:
+        """The sole right to `name` for `lease_s` seconds, or None while another holds it."""
+
+    async def release(self, lease: NamedLease) -> None:
+        """Give it back early. Nothing happens if it was lost meanwhile."""
+
+
+class Sources(Protocol):
+    """The registered sources."""
+
+    async def add_source(self, source: Source) -> Source:
+        """Keep a new source. Raises `Conflict` if the id is taken."""
+
+    async def source(self, source_id: str) -> Source:
+        """Raises `NotFound`."""
+
+    async def sources(self) -> Sequence[Source]:
+        """All of them, oldest first."""
+
+    async def change_source(
+        self, source_id: str, change: Callable[[Source], tuple[Source, Sequence[NewBatch]]]
+    ) -> Source:
+        """Replace a source by what `change` makes of it, and freeze the notices that tell of it, in one go.
+
+        `change` is pure and may be called more than once; returning the very same source with no notices
+        writes nothing. The revision grows by one. What `change` raises goes to the caller. Raises `NotFound`.
+        """
+
+    async def remove_source(self, source_id: str) -> Removed:
+        """Forget a source: its secrets, its ledger, its units, what waits, and its leases (by raising their tokens).
+
+        Delivered batches stay in the log until retention ends. Raises `NotFound`.
+        """
+
+    async def totals(self, source_id: str) -> SourceTotals:
+        """Everything counted for a source. Raises `NotFound`."""
+
+    async def due(self) -> Sequence[Job]:
+        """What is worth a hint now: sources to poll, with units to read, with batches to send. Paused ones never.
+
+        A batch or unit that is leased, or not due yet, does not make its source due.
+        """
+
+    async def next_due_at(self) -> float | None:
+        """When the next thing that is known now becomes due, None if nothing will: so that a sweep can wake in time."""
+
+
+class Units(Protocol):
+    """Units, the ledger, the quarantine: the way in."""
+
+    async def watermarks(self, source_id: str) -> Sequence[Watermark]:
+        """Every watermark of a source."""
+
+    async def add_units(self, source_id: str, found: Sequence[FoundUnit], marks: Sequence[Watermark] = ()) -> int:
+        """Keep those not known yet as WAITING (IGNORED where `ignored` is set) and return how many were new.
+
+        The watermarks are set in the same transaction, so that a mark is never ahead of the units behind it.
+        Raises `NotFound` when the source is gone.
+        """
+
+    async def lease_units(self, source_id: str, *, limit: int, bytes_max: int, lease_s: float) -> Sequence[Unit]:
+        """Up to `limit` units that are due, oldest label first, all under one new token.
+
+        It stops before the unit that would exceed `bytes_max` (as listed), but hands out at least one.
+        """
+
+    async def postpone_units(
+        self, source_id: str, token: int, unit_ids: Sequence[int], *, due_at: float, detail: str, attempt: bool
+    ) -> None:
+        """Hand units back to be tried at `due_at`. `attempt` counts it as one of the unit's failed attempts.
+
+        Units whose token is another's are passed over in silence: their new holder decides.
+        """
+
+    async def known_keys(self, source_id: str, keys: Sequence[bytes]) -> set[bytes]:
+        """Those of `keys` that the source's ledger holds."""
+
+    async def commit(self, commit: Commit) -> None:
+        """The intake transaction. Raises `KeysTaken` if one of its keys is known by now, `LeaseLost` if one of its
+        units is no longer held under its token, `NotFound` if the source is gone; then nothing of it was kept.
+        """
+
+    async def quarantine(
+        self, source_id: str | None = None, *, limit: int = 50, before: str | None = None
+    ) -> Sequence[Quarantined]:
+        """What could not be read, newest first, without bodies."""
+
+    async def quarantined(self, quarantine_id: str) -> Quarantined:
+        """One entry, a record with its bytes. Raises `NotFound`."""
+
+    async def requeue_unit(self, quarantine_id: str) -> None:
+        """A quarantined unit waits again, due at once, attempts 0. Raises `NotFound`."""
+
+    async def release_record(self, quarantine_id: str, *, key: bytes | None, batch: NewBatch | None) -> None:
+        """A quarantined record leaves quarantine, as `batch` under `key`, or as a duplicate if the key is known.
+
+        Raises `NotFound`.
+        """
+
+
+class Outbox(Protocol):
+    """Batches: the way out."""
+
+    async def lease_batches(
+        self, source_id: str, *, limit: int, lease_s: float, ordered: bool = False
+    ) -> Sequence[Batch]:
+        """Up to `limit` waiting batches that are due, in the order frozen, each with its body and its own token.
+
+        `ordered`: only the first that waits, and nothing while it is leased or not yet due.
+        """
+
+    async def settle(self, batch: Batch, settlement: Settlement) -> None:
+        """End a lease with what came of it; the attempt is kept with the batch. Raises `LeaseLost`.
+
+        Moves the counts: DELIVERED waiting → sent, DEAD waiting → dead_lettered; SPLIT leaves them, its children wait.
+        """
+
+    async def batch(self, batch_id: str) -> Batch:
+        """One batch, with its body if it still has one (`b""` if not). Raises `NotFound`."""
+
+    async def batches(self, query: BatchQuery) -> Sequence[Batch]:
+        """A page of batches, newest first, without bodies and columns."""
+
+    async def attempts(self, batch_id: str) -> Sequence[Attempt]:
+        """Every attempt at a batch, oldest first. Raises `NotFound`."""
+
+    async def retry_batch(self, batch_id: str) -> Batch:
+        """A dead letter waits again under its own id with a new count of attempts towards its end; a waiting
+        batch becomes due at once. Raises `NotFound`; `Conflict` for any other state.
+        """
+
+    async def discard_batch(self, batch_id: str) -> Batch:
+        """A waiting or dead batch is given up for good, counted as discarded. A request in flight may complete.
+
+        Raises `NotFound`; `Conflict` for any other state.
+        """
+
+    async def lane(self, key: str) -> Lane:
+        """The lane, a closed new one if it has never failed."""
+
+    async def change_lane(self, key: str, change: Callable[[Lane], Lane]) -> Lane:
+        """Replace a lane by what `change` makes of it; `change` is pure and may be called more than once.
+
+        Returning the very same lane writes nothing. What it raises goes to the caller.
+        """
+
+
+class Upkeep(Protocol):
+    """What keeps the store small and whole."""
+
+    async def clean(self, *, steps: int = 1) -> int:
+        """Do up to `steps` bounded pieces of the janitor's work and return how many rows went; 0 when all is clean.
+
+        By `Limits`: attempts and bodies of delivered batches after retention; ledger keys last seen (not dated)
+        longer ago than `ledger_days`, but none that is younger than the source's oldest batch that waits or is
+        dead; done and ignored units outside every window; idempotency documents after a day.
+        """
+
+    async def check(self) -> None:
+        """Raise `StoreUnavailable` unless the store can read and write now: for readiness."""
+
+
+class Store(Documents, Sources, Units, Outbox, Upkeep, Protocol):
+    """All of it. Opened and closed by its `open` context manager in `app.py`."""
