@@ -365,7 +365,7 @@ class Lane(Value, frozen=True, kw_only=True):
     open: bool = False
     """Open: one probe at a time, all else waits without spending attempts."""
     condition: Condition = Condition(state="active")
-    """How delivering there is: `active`, `delivery_failing`, `needs_attention` or `paused` (410, or a day of failure)."""
+    """How delivering there is: `active`, `delivery_failing`, `needs_attention` or `paused` (a 410)."""
     failing_since_at: float | None = None
     """Start of the unbroken failure, None while the last answer was good."""
     failures: int = 0
