@@ -1,6 +1,6 @@
 """How a source is, in one word and in full: the worst of how its fetching and its delivering are."""
 
-from trailhook.errors import FetchState
+from trailhook.errors import FetchState, NeedsAttention
 from trailhook.model import Condition, Lane, Source
 
 ACTIVE = "active"
@@ -24,21 +24,47 @@ SEVERITY = (
 _USER_PAUSE = Condition(state=PAUSED, reason="Paused by a user.", remedy="Resume the source to go on.")
 
 
+def condition_of(error: NeedsAttention, now: float) -> Condition:
+    """The condition that an error puts a source in."""
+    return Condition(state=error.state, reason=error.reason, remedy=error.remedy, since_at=now)
+
+
+def entered(before: Condition, after: Condition) -> Condition:
+    """`after`, or `before` itself where the two say the same: a condition's `since_at` is when it began."""
+    if after.state == before.state:
+        return before if after.reason == before.reason else after.but(since_at=before.since_at)
+    return after
+
+
+def worse(one: Condition, other: Condition) -> Condition:
+    """The one more in need of a person; `one` where they are alike."""
+    return max(one, other, key=lambda each: SEVERITY.index(each.state))
+
+
+def fetch_state(source: Source) -> Condition:
+    """How fetching is, whether or not a user holds the source."""
+    return worse(source.fetch, source.reading)
+
+
+def delivery_state(source: Source, lane: Lane) -> Condition:
+    """How delivering is, whether or not a user holds the source."""
+    return worse(lane.condition, source.hold) if source.hold else lane.condition
+
+
 def fetch_condition(source: Source) -> Condition:
     """How fetching is: the state machine's state, or paused by a user."""
-    return _USER_PAUSE.but(since_at=source.paused_at) if source.paused_at is not None else source.fetch
+    return _user_pause(source) or fetch_state(source)
 
 
 def delivery_condition(source: Source, lane: Lane) -> Condition:
-    """How delivering is: as its lane is (`lane.state` names it), or paused by a user."""
-    if source.paused_at is not None:
-        return _USER_PAUSE.but(since_at=source.paused_at)
-    return lane.condition
+    """How delivering is: as its lane is, held for its dead letters, or paused by a user."""
+    return _user_pause(source) or delivery_state(source, lane)
 
 
 def overall(source: Source, lane: Lane) -> str:
     """The worst of the two: the `status` of a source."""
-    if source.paused_at is not None:
-        return PAUSED
-    states = (source.fetch.state, lane.condition.state)
-    return max(states, key=SEVERITY.index)
+    return worse(fetch_condition(source), delivery_condition(source, lane)).state
+
+
+def _user_pause(source: Source) -> Condition | None:
+    return None if source.paused_at is None else _USER_PAUSE.but(since_at=source.paused_at)

@@ -125,6 +125,11 @@ class Source(Value, frozen=True, kw_only=True):
     """Set while a user holds the source: it neither fetches nor delivers."""
     paused_total_s: float = 0.0
     fetch: Condition = Condition(state=FetchState.ACTIVE)
+    """How the last look for units went."""
+    reading: Condition = Condition(state=FetchState.ACTIVE)
+    """How reading units goes: a listing that works says nothing of the objects' own permissions."""
+    hold: Condition | None = None
+    """Why this source delivers nothing although its callback may be well: its dead letters are full."""
     last_fetch_at: float | None = None
     next_fetch_at: float = 0.0
     failures: int = 0
@@ -369,18 +374,23 @@ class Lane(Value, frozen=True, kw_only=True):
     failing_since_at: float | None = None
     """Start of the unbroken failure, None while the last answer was good."""
     failures: int = 0
-    """In a row, all of `failure_class`."""
+    """In a row, of whatever class."""
     failure_class: str = ""
+    """The class of the last failure."""
+    same_failures: int = 0
+    """In a row, all of `failure_class`."""
     refusals: int = 0
     """Bodies refused in a row with nothing taken between."""
     successes: int = 0
-    """In a row since it opened."""
+    """In a row: since it opened, or since `limit` was last doubled."""
     limit: int = 0
     """How many requests may be in flight now; 0 means as many as the setting says."""
     probes: int = 0
     """Sent since it opened."""
     probe_at: float = 0.0
     """While open: when the next probe may go out."""
+    probing: bool = False
+    """A probe was claimed and is not answered yet."""
     not_before_at: float = 0.0
     """Retry-After: nothing goes out before this."""
     opened_at: float | None = None

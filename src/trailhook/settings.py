@@ -92,7 +92,6 @@ class Settings:
     record_bytes_max: int = _setting(2 * MIB, "Largest record; CloudTrail's limit is 256 KB.", least=KIB)
     record_depth_max: int = _setting(200, "Deepest nesting of a record; real ones reach 11.", least=1, most=900)
     unit_lease_s: float = _setting(120.0, "A worker's claim on units; beyond the slowest read.", least=1)
-    unit_attempts_max: int = _setting(10, "Failed reads of a unit whose cause is unknown, then quarantine.", least=1)
     outbox_bytes_max: int = _setting(
         512 * MIB, "Stored bytes a source may have waiting; beyond it, intake stops and units wait as keys.", least=1
     )

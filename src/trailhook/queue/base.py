@@ -34,7 +34,8 @@ class Queue(Protocol):
     async def run(self, handlers: Mapping[str, Handler], *, concurrency: Mapping[str, int]) -> None:
         """Work until cancelled: at most `concurrency[kind]` jobs of a kind at a time in this process.
 
-        When cancelled, it stops taking jobs, cancels those that run, waits for them, and returns.
+        When cancelled, it stops taking jobs, cancels those that run, waits for them, and ends. What waited still
+        waits, for a later `run` of the same queue or for the sweep.
         """
 
     async def depth(self) -> Mapping[str, int]:

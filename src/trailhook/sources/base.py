@@ -8,6 +8,9 @@ from typing import Protocol
 
 from trailhook.model import Credentials, FoundUnit, Source, Unit, Value, Watermark
 
+AVAILABLE_INTAKES = frozenset({"s3"})
+"""The ways in that are built. A source that asks for another is refused."""
+
 
 class Access(Value, frozen=True, kw_only=True):
     """What it takes to ask AWS on a source's behalf: the source and its opened credentials."""

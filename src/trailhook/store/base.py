@@ -35,6 +35,9 @@ from trailhook.model import (
     Watermark,
 )
 
+IDEMPOTENCY = "idempotency"
+"""The kind of documents that are forgotten after a day."""
+
 
 class Limits(Value, frozen=True, kw_only=True):
     """What the store itself must know of the settings."""
@@ -43,7 +46,7 @@ class Limits(Value, frozen=True, kw_only=True):
     """A due time further ahead than this counts as due: no schedule of ours is that long."""
     ledger_days: int = 45
     retention_days: int = 30
-    look_back_days: int = 1
+    look_back_s: float = 86_400.0
     reconcile_days: int = 30
     """Units whose label lies within the look-back or reconcile window are never forgotten."""
     keep_bodies: bool = True
@@ -168,7 +171,9 @@ class Sources(Protocol):
         """
 
     async def next_due_at(self) -> float | None:
-        """When the next thing that is known now becomes due, None if nothing will: so that a sweep can wake in time."""
+        """When the next thing that is known and not due now becomes due, None if nothing will: so that a sweep can
+        wake in time.
+        """
 
 
 class Units(Protocol):
@@ -199,11 +204,13 @@ class Units(Protocol):
         """
 
     async def known_keys(self, source_id: str, keys: Sequence[bytes]) -> set[bytes]:
-        """Those of `keys` that the source's ledger holds."""
+        """Those of `keys` that the source's ledger holds. They count as seen now (to the day): see `clean`."""
 
     async def commit(self, commit: Commit) -> None:
         """The intake transaction. Raises `KeysTaken` if one of its keys is known by now, `LeaseLost` if one of its
         units is no longer held under its token, `NotFound` if the source is gone; then nothing of it was kept.
+
+        A unit left WAITING (more slices follow) stays leased under the same token until that lease ends.
         """
 
     async def quarantine(
@@ -218,9 +225,8 @@ class Units(Protocol):
         """A quarantined unit waits again, due at once, attempts 0. Raises `NotFound`."""
 
     async def release_record(self, quarantine_id: str, *, key: bytes | None, batch: NewBatch | None) -> None:
-        """A quarantined record leaves quarantine, as `batch` under `key`, or as a duplicate if the key is known.
-
-        Raises `NotFound`.
+        """A quarantined record leaves quarantine, as `batch` under `key` (None: unremembered), as a duplicate if the
+        key is known, or as filtered if there is no batch. Raises `NotFound`.
         """
 
 
@@ -232,13 +238,15 @@ class Outbox(Protocol):
     ) -> Sequence[Batch]:
         """Up to `limit` waiting batches that are due, in the order frozen, each with its body and its own token.
 
-        `ordered`: only the first that waits, and nothing while it is leased or not yet due.
+        `ordered`: only the first that waits, and nothing while it is leased or not yet due. A batch whose last lease
+        ended without a word is uncertain from now on: its holder may have sent it.
         """
 
     async def settle(self, batch: Batch, settlement: Settlement) -> None:
         """End a lease with what came of it; the attempt is kept with the batch. Raises `LeaseLost`.
 
-        Moves the counts: DELIVERED waiting → sent, DEAD waiting → dead_lettered; SPLIT leaves them, its children wait.
+        Moves the counts: DELIVERED waiting → sent, DEAD waiting → dead_lettered; SPLIT leaves them, its children wait
+        in the parent's place of the order, as old (`frozen_at`) as it is.
         """
 
     async def batch(self, batch_id: str) -> Batch:
@@ -277,9 +285,10 @@ class Upkeep(Protocol):
     async def clean(self, *, steps: int = 1) -> int:
         """Do up to `steps` bounded pieces of the janitor's work and return how many rows went; 0 when all is clean.
 
-        By `Limits`: attempts and bodies of delivered batches after retention; ledger keys last seen (not dated)
-        longer ago than `ledger_days`, but none that is younger than the source's oldest batch that waits or is
-        dead; done and ignored units outside every window; idempotency documents after a day.
+        By `Limits`: delivered, discarded and split batches with their attempts after retention; ledger keys last seen
+        (not dated) longer ago than `ledger_days` (or up to a day later), but none that is younger than the source's
+        oldest batch that waits or is dead; done and ignored units outside every window, that of a prefix that was
+        not listed for long included; `IDEMPOTENCY` documents after a day. Totals stay as they are.
         """
 
     async def check(self) -> None:

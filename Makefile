@@ -1,0 +1,72 @@
+# Every target installs what it needs into .venv by itself, from locks with hashes; the second time it is quick.
+PYTHON ?= python3
+ARGS   ?=
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# One stamp a set of requirements. The first one names the Python that made the environment, so that
+# `make test PYTHON=python3.12` makes a new one instead of quietly running the old.
+MADE := $(VENV)/.made-by-$(notdir $(PYTHON))
+RUN  := $(VENV)/.run
+DEMO := $(VENV)/.demo
+DEV  := $(VENV)/.dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint format bench soak lock clean
+
+help: ## show this list
+	@echo 'make TARGET [ARGS="…"] [PYTHON=python3.12]'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+install: $(RUN) ## install Trailhook as it runs in production; then: .venv/bin/trailhook serve
+
+demo: $(DEMO) ## run a simulated AWS account, a receiver and the product; ARGS="--seconds 20" ends by itself
+	$(BIN)/trailhook demo $(ARGS)
+
+test: $(DEV) ## run the whole suite with coverage; ARGS="tests/unit -k guard" runs a part
+	$(BIN)/pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+soak: $(DEV) ## run the tests that take minutes and are left out of `make test`
+	$(BIN)/pytest -m soak $(ARGS)
+
+lint: $(DEV) ## check style, types and the locks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@! grep -nE '://|^-' requirements/*.txt || { echo 'requirements/ must name no host and no option' >&2; exit 1; }
+
+format: $(DEV) ## format the code and fix what can be fixed by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV) ## measure the path of the data against its floor, on generated files
+	$(BIN)/python -m bench.run $(ARGS)
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
+
+lock: $(DEV) ## write requirements/ anew from pyproject.toml; ARGS=--upgrade takes newer versions
+	$(LOCK) --all-extras -o requirements/dev.txt $(ARGS)
+	$(LOCK) --extra build --extra demo -c requirements/dev.txt -o requirements/demo.txt
+	$(LOCK) --extra build -c requirements/demo.txt -o requirements/run.txt
+
+clean: ## remove .venv and everything else that can be made again
+	rm -rf $(VENV) dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'Trailhook needs Python 3.11 or newer and "$(PYTHON)" is not. Name another: make PYTHON=python3.12 …' >&2; \
+	  exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(RUN): requirements/run.txt pyproject.toml $(MADE)
+$(DEMO): requirements/demo.txt pyproject.toml $(MADE)
+$(DEV): requirements/dev.txt pyproject.toml $(MADE)
+$(RUN) $(DEMO) $(DEV):
+	$(PIP) install --require-hashes --only-binary :all: -r $<
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,32 @@
+"""The REST API as one ASGI application."""
+
+from fastapi import Depends, FastAPI
+
+from trailhook import __version__
+from trailhook.api import deliveries, health, openapi, problems, quarantine, sources, tokens
+from trailhook.api.auth import Authentication
+from trailhook.api.context import known_queries
+from trailhook.api.shell import BodyLimit, Shell
+from trailhook.app import Parts
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """The API over parts that are running. It starts and stops nothing itself."""
+    app = FastAPI(
+        title="Trailhook",
+        version=__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.parts = parts
+    app.include_router(health.router)
+    for module in (sources, deliveries, quarantine, tokens, openapi):
+        app.include_router(module.router, dependencies=[Depends(known_queries)])
+    app.openapi = openapi.describer(app)  # type: ignore[method-assign] # the framework's own way to replace it
+    problems.install(app)
+    app.add_middleware(BodyLimit, bytes_max=parts.settings.request_bytes_max)
+    app.add_middleware(Authentication, tokens=parts.tokens)
+    app.add_middleware(Shell)
+    return app

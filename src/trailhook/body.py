@@ -1,0 +1,185 @@
+"""Bodies: how records become the bytes of a batch, and what of a batch goes over the wire.
+
+A body is laid out once, when it is frozen, and its stored bytes are hashed; from then on it is only read. What a
+batch looks like is kept with it (in its columns), so that splitting it later needs nothing of the source's options,
+which may have changed meanwhile.
+"""
+
+import base64
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any, Final
+
+import msgspec
+from isal import isal_zlib
+
+from trailhook.cloudtrail import columns
+from trailhook.cloudtrail.columns import SEPARATOR_BYTES, Columns
+from trailhook.cloudtrail.records import Record
+from trailhook.errors import Invalid
+from trailhook.model import Batch, BatchKind, Compression, DeliveryOptions, EventFormat, Format, NewBatch
+
+ID_CHARACTERS: Final = 26
+"""Of base32: 130 random bits."""
+_ID_BYTES = 17
+_GZIP = 31
+_LEVEL = 1
+_ROOM_BYTES = 64
+_JSON_TYPE = "application/json"
+_TYPES: Final = {Format.NDJSON: "application/x-ndjson"}
+_SEPARATORS: Final = {Format.NDJSON: b"\n"}
+_LINE_BREAKS: Final = re.compile(rb"[\r\n]")
+
+
+def new_batch_id(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str:
+    """A new `webhook-id`: `msg_` and 26 random characters."""
+    return "msg_" + base64.b32encode(random_bytes(_ID_BYTES)).decode()[:ID_CHARACTERS].lower()
+
+
+def freeze(records: Sequence[Record], *, source_id: str, options: DeliveryOptions, batch_id: str) -> NewBatch:
+    """The batch that sends these records, in their order, of which there is at least one; `single` takes one."""
+    if options.format is Format.SINGLE and len(records) != 1:
+        raise ValueError("a body of the single format has one record")
+    if options.event_format is EventFormat.COMPACT:
+        parts = [compact(record) for record in records]
+    else:
+        parts = [record.raw for record in records]
+    if options.format is Format.NDJSON:
+        parts = [_one_line(part) for part in parts]
+    head, _ = _frame(options.format, source_id, len(parts))
+    starts = accumulate((len(part) + SEPARATOR_BYTES for part in parts), initial=len(head))
+    return _batch(
+        parts,
+        columns.gather(records, list(starts), layout=options.format),
+        source_id=source_id,
+        batch_id=batch_id,
+        content_encoding="gzip" if options.compression is Compression.GZIP else "",
+        parent=None,
+    )
+
+
+def inflated(batch: NewBatch) -> bytes:
+    """The body as it was laid out. Raises `Invalid` (`body_altered`) if the stored bytes are not what was frozen."""
+    _check(batch)
+    size = int.from_bytes(batch.body[-4:], "little")
+    return isal_zlib.decompress(batch.body, wbits=_GZIP, bufsize=size + _ROOM_BYTES)
+
+
+def wire(batch: NewBatch) -> bytes:
+    """What travels, the same bytes at every attempt. Raises `Invalid` (`body_altered`) as `inflated` does."""
+    if not batch.content_encoding:
+        return inflated(batch)
+    _check(batch)
+    return batch.body
+
+
+def halve(batch: Batch, *, source_id: str, ids: tuple[str, str]) -> tuple[NewBatch, NewBatch]:
+    """Two batches that send what `batch` sends, laid out as it is, each naming it as its parent.
+
+    Raises ValueError for a batch of one, `Invalid` (`body_altered`) as `inflated` does.
+    """
+    whole = columns.unpack(batch.columns)
+    if len(whole) <= 1:
+        raise ValueError("a batch of one record cannot be split")
+    parts = columns.slices(inflated(batch), whole)
+
+    def child(start: int, end: int, batch_id: str) -> NewBatch:
+        head, _ = _frame(Format(whole.layout), source_id, end - start)
+        return _batch(
+            parts[start:end],
+            whole.take(start, end, first_offset=len(head)),
+            source_id=source_id,
+            batch_id=batch_id,
+            content_encoding=batch.content_encoding,
+            parent=batch.id,
+        )
+
+    middle = len(parts) // 2
+    return child(0, middle, ids[0]), child(middle, len(parts), ids[1])
+
+
+def notice(name: str, data: Any, *, batch_id: str) -> NewBatch:
+    """A message to the user, such as `source.recovered`: always an envelope, never compressed on the wire."""
+    plain = msgspec.json.encode({"type": name, "data": data})
+    stored = _gzip(plain)
+    return NewBatch(
+        id=batch_id,
+        kind=BatchKind.NOTICE,
+        type=name,
+        body=stored,
+        sha256=hashlib.sha256(stored).digest(),
+        wire_bytes=len(plain),
+        content_type=_JSON_TYPE,
+        count=0,
+    )
+
+
+def compact(record: Record) -> bytes:
+    """The short form of a record."""
+    event = record.event
+    return msgspec.json.encode(
+        {
+            "eventId": event.event_id,
+            "eventTime": event.event_time,
+            "eventType": event.event_type,
+            "sourceIPAddress": event.source_ip_address,
+            "userIdentity": {"arn": event.user_identity.arn if event.user_identity else None},
+        }
+    )
+
+
+def overhead_bytes(layout: Format, source_id: str, count: int) -> int:
+    """What a body of up to `count` records has besides the records and a separator after each."""
+    head, tail = _frame(layout, source_id, count)
+    return max(0, len(head) + len(tail) - SEPARATOR_BYTES)
+
+
+def _check(batch: NewBatch) -> None:
+    if hashlib.sha256(batch.body).digest() != batch.sha256:
+        raise Invalid("body_altered", f"the stored bytes of {batch.id} are not those that were frozen")
+
+
+def _batch(
+    parts: list[bytes], about: Columns, *, source_id: str, batch_id: str, content_encoding: str, parent: str | None
+) -> NewBatch:
+    layout = Format(about.layout)
+    head, tail = _frame(layout, source_id, len(parts))
+    ends = [head + parts[0], *parts[1:]]
+    ends[-1] += tail
+    plain = _SEPARATORS.get(layout, b",").join(ends)
+    stored = _gzip(plain)
+    return NewBatch(
+        id=batch_id,
+        body=stored,
+        sha256=hashlib.sha256(stored).digest(),
+        wire_bytes=len(stored) if content_encoding else len(plain),
+        content_type=_TYPES.get(layout, _JSON_TYPE),
+        content_encoding=content_encoding,
+        count=len(parts),
+        columns=columns.pack(about),
+        first_event_at=float(about.first_at),
+        last_event_at=float(about.last_at),
+        parent=parent,
+    )
+
+
+def _frame(layout: Format, source_id: str, count: int) -> tuple[bytes, bytes]:
+    """What stands before and after the records."""
+    if layout is Format.ENVELOPE:
+        name = msgspec.json.encode(source_id)
+        return b'{"type":"cloudtrail.events","data":{"sourceId":%b,"count":%d,"events":[' % (name, count), b"]}}"
+    if layout is Format.ARRAY:
+        return b"[", b"]"
+    return b"", b"\n" if layout is Format.NDJSON else b""
+
+
+def _one_line(part: bytes) -> bytes:
+    """A record on one line. A raw line break can only be white space between tokens: JSON strings have none."""
+    return _LINE_BREAKS.sub(b" ", part) if b"\n" in part or b"\r" in part else part
+
+
+def _gzip(plain: bytes) -> bytes:
+    return isal_zlib.compress(plain, _LEVEL, wbits=_GZIP)

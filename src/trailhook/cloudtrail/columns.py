@@ -1,0 +1,173 @@
+"""The search columns of one batch, packed: what it takes to find a record in a body without reading the body.
+
+A column of texts is a dictionary and a code for each record, so that a search asks the dictionary first and skips
+the whole batch when nothing there matches. Packed, it is a version byte and a compressed MessagePack block.
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
+from typing import Final
+
+import msgspec
+from isal import isal_zlib
+
+from trailhook.cloudtrail.event import Event
+from trailhook.cloudtrail.records import Record
+from trailhook.errors import Invalid
+
+TEXT_COLUMNS: Final = ("name", "service", "user", "ip", "error", "account", "region")
+SEPARATOR_BYTES: Final = 1
+"""Between two records of a body, whatever its layout."""
+_VERSION = b"\x01"
+_READ_ONLY: Final = {None: 0, False: 1, True: 2}
+_READ_ONLY_BACK: Final = tuple(_READ_ONLY)
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One text for each record; a missing one is empty."""
+
+    values: tuple[str, ...]
+    """Those that occur, each once."""
+    codes: tuple[int, ...]
+    """For each record, its place in `values`."""
+
+    @classmethod
+    def of(cls, texts: Iterable[str | None]) -> "Column":
+        places: dict[str, int] = {}
+        codes = tuple([places.setdefault(text or "", len(places)) for text in texts])
+        return cls(tuple(places), codes)
+
+    def __getitem__(self, index: int) -> str:
+        return self.values[self.codes[index]]
+
+    def take(self, start: int, end: int) -> "Column":
+        """The column of some of the records."""
+        return Column.of(self.values[code] for code in self.codes[start:end])
+
+
+class Columns(msgspec.Struct, frozen=True, kw_only=True):
+    """The columns of a batch, one entry a record, in the body's order."""
+
+    layout: str
+    """The body's `model.Format`."""
+    times: tuple[int, ...]
+    """Seconds since the epoch, 0 for a record without a time."""
+    starts: tuple[int, ...]
+    """Where each record starts in the inflated body; one more at the end, as if another followed."""
+    read_only: tuple[bool | None, ...]
+    texts: dict[str, Column]
+    """By `TEXT_COLUMNS`. `user` is the ARN, else the name, the service or the principal that acted."""
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def first_at(self) -> int:
+        """Time of the oldest record that has one, else 0."""
+        return min((at for at in self.times if at), default=0)
+
+    @property
+    def last_at(self) -> int:
+        """Time of the newest record, 0 if none has one."""
+        return max(self.times, default=0)
+
+    def take(self, start: int, end: int, *, first_offset: int) -> "Columns":
+        """The columns of some of the records, in a body of the same layout where the first starts at `first_offset`."""
+        shift = first_offset - self.starts[start]
+        return Columns(
+            layout=self.layout,
+            times=self.times[start:end],
+            starts=tuple(offset + shift for offset in self.starts[start : end + 1]),
+            read_only=self.read_only[start:end],
+            texts={name: column.take(start, end) for name, column in self.texts.items()},
+        )
+
+
+class _Block(msgspec.Struct, array_like=True):
+    layout: str
+    first_offset: int
+    times: bytes
+    lengths: bytes
+    read_only: bytes
+    texts: list[tuple[tuple[str, ...], bytes]]
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_BLOCK: Final = msgspec.msgpack.Decoder(_Block)
+
+
+def gather(records: Sequence[Record], starts: Sequence[int], *, layout: str) -> Columns:
+    """The columns of `records`, which start at `starts` in their body (see `Columns.starts`: one more than records)."""
+    events = [record.event for record in records]
+    texts = {
+        "name": [event.event_name for event in events],
+        "service": [event.event_source for event in events],
+        "user": [_user(event) for event in events],
+        "ip": [event.source_ip_address for event in events],
+        "error": [event.error_code for event in events],
+        "account": [event.recipient_account_id for event in events],
+        "region": [event.aws_region for event in events],
+    }
+    return Columns(
+        layout=layout,
+        times=tuple([record.at for record in records]),
+        starts=tuple(starts),
+        read_only=tuple([event.read_only for event in events]),
+        texts={name: Column.of(texts[name]) for name in TEXT_COLUMNS},
+    )
+
+
+def pack(columns: Columns) -> bytes:
+    """The columns as bytes to store."""
+    block = _Block(
+        layout=columns.layout,
+        first_offset=columns.starts[0],
+        times=_numbers(columns.times, "I"),
+        lengths=_numbers([end - start for start, end in pairwise(columns.starts)], "I"),
+        read_only=bytes([_READ_ONLY[each] for each in columns.read_only]),
+        texts=[
+            (column.values, _numbers(column.codes, _code_type(column.values)))
+            for column in (columns.texts[name] for name in TEXT_COLUMNS)
+        ],
+    )
+    return _VERSION + isal_zlib.compress(_ENCODER.encode(block), 1)
+
+
+def unpack(packed: bytes) -> Columns:
+    """The reverse of `pack`. Raises `Invalid` (`columns_unknown`) for bytes of another version."""
+    if packed[:1] != _VERSION:
+        raise Invalid("columns_unknown", "these search columns were packed by another version")
+    block = _BLOCK.decode(isal_zlib.decompress(packed[1:]))
+    return Columns(
+        layout=block.layout,
+        times=_tuple_of(block.times, "I"),
+        starts=tuple(accumulate(_tuple_of(block.lengths, "I"), initial=block.first_offset)),
+        read_only=tuple([_READ_ONLY_BACK[code] for code in block.read_only]),
+        texts={
+            name: Column(values, _tuple_of(codes, _code_type(values)))
+            for name, (values, codes) in zip(TEXT_COLUMNS, block.texts, strict=True)
+        },
+    )
+
+
+def slices(body: bytes, columns: Columns) -> list[bytes]:
+    """The records of an inflated body, each one's exact bytes."""
+    return [body[start : end - SEPARATOR_BYTES] for start, end in pairwise(columns.starts)]
+
+
+def _user(event: Event) -> str | None:
+    user = event.user_identity
+    return None if user is None else user.arn or user.user_name or user.invoked_by or user.principal_id
+
+
+def _code_type(values: Sequence[str]) -> str:
+    return "B" if len(values) <= 2**8 else "H" if len(values) <= 2**16 else "I"
+
+
+def _numbers(values: Sequence[int], kind: str) -> bytes:
+    return struct.pack(f"<{len(values)}{kind}", *values)
+
+
+def _tuple_of(data: bytes, kind: str) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(data) // struct.calcsize('<' + kind)}{kind}", data)

@@ -1,0 +1,314 @@
+"""The records of a CloudTrail file: their exact bytes, what makes each one itself, and the fields we search by.
+
+A file is decoded twice as a whole by a fast decoder, once for the slices and once for the fields. Whatever that
+decoder refuses goes through `splitter` instead, and each record is judged by itself: one bad record never costs its
+neighbours.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from hashlib import blake2b, sha256
+from itertools import chain
+from typing import Any, Final
+
+import msgspec
+
+from trailhook.cloudtrail.event import Event, epoch_s, lenient_event
+from trailhook.cloudtrail.splitter import BOM, split
+
+KEY_BYTES: Final = 16
+SLICE_BYTES_MAX: Final = 32 * 1024 * 1024
+"""A slice of a large unit ends beyond this, however few its records: it is what is held at a time."""
+_TIME_BYTES = 4
+_UUID_CHARACTERS: Final = 36
+_DIGITS_MAX = 600
+"""Python refuses to read whole numbers much longer than this."""
+_SEPARATOR = b"\xff"
+"""Between the parts of an identity: no UTF-8 text has this byte."""
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One event."""
+
+    raw: bytes
+    """As CloudTrail wrote it, byte for byte."""
+    key: bytes
+    """What makes it itself, in the ledger: see `ledger_key`."""
+    at: int
+    """Its eventTime in seconds since the epoch, 0 if it has none that is a time."""
+    event: Event
+    alone: bool = False
+    """Good JSON that some readers refuse (a lone surrogate): it travels in a batch of its own."""
+
+
+class BadRecord(msgspec.Struct, frozen=True, gc=False):
+    """An element of `Records` that cannot be sent. `raw` is cut at the size limit."""
+
+    position: int
+    reason: str
+    """`too_large`, `too_deep`, `not_utf8`, `not_json` or `not_an_object`."""
+    detail: str
+    raw: bytes
+
+
+class ReadRecords(msgspec.Struct, frozen=True):
+    """What some stretch of a unit held, in its order. Positions count the unit's elements from 0, bad ones too."""
+
+    records: list[Record]
+    bad: list[BadRecord]
+
+
+def read_records(data: bytes, *, scope: bytes, depth_max: int, record_bytes_max: int) -> ReadRecords:
+    """Every record of a whole file. `scope` names whose ledger the keys are for and is UTF-8 text.
+
+    Raises `Invalid` (`not_json`, `no_records`, `records_not_a_list`): then nothing of the file is to be taken.
+    """
+    data = data.removeprefix(BOM)
+    judge = _Judge(scope, depth_max, record_bytes_max)
+    return _read_at_once(data, judge) or judge.all(list(chain(*split([data], element_bytes_max=record_bytes_max))))
+
+
+def read_slices(
+    chunks: Iterable[bytes],
+    *,
+    scope: bytes,
+    depth_max: int,
+    record_bytes_max: int,
+    slice_records_max: int,
+    slice_bytes_max: int = SLICE_BYTES_MAX,
+    skip: int = 0,
+) -> Iterator[ReadRecords]:
+    """The records of a large file, in slices, never empty, of at most `slice_records_max` elements.
+
+    A slice that reaches `slice_bytes_max` ends there, at most one chunk or one element over it; no more than that is
+    held. The first `skip` elements are passed over, unjudged. Raises `Invalid` as
+    `read_records` does, but only when it gets there: run through it once before taking anything.
+    """
+    judge = _Judge(scope, depth_max, record_bytes_max)
+    position = 0
+    held: list[bytes] = []
+    held_bytes = 0
+    for elements in split(chunks, element_bytes_max=record_bytes_max):
+        fresh = elements[max(0, skip - position - len(held)) :]
+        position += len(elements) - len(fresh)
+        held += fresh
+        held_bytes += sum(map(len, fresh))
+        while len(held) >= slice_records_max or held_bytes >= slice_bytes_max:
+            ready, held = held[:slice_records_max], held[slice_records_max:]
+            held_bytes = sum(map(len, held))
+            yield judge.all(ready, position)
+            position += len(ready)
+    if held:
+        yield judge.all(held, position)
+
+
+def read_record(
+    raw: bytes, *, position: int, scope: bytes, depth_max: int, record_bytes_max: int
+) -> Record | BadRecord:
+    """Judge one element by itself."""
+    return _Judge(scope, depth_max, record_bytes_max).one(raw, position)
+
+
+def ledger_key(raw: bytes, event: Event, at: int, *, scope: bytes) -> bytes:
+    """16 bytes: the event time (4, big-endian, 0 where there is none), then 12 of a hash of scope, account and eventID.
+
+    AWS: "duplicate events have the same eventID". A record without an eventID is known by its exact bytes. The time
+    is there to keep the ledger's inserts together, which is sound only because a repeat of AWS has the time of the
+    first: an eventID that is not the random UUID that AWS writes proves no such thing, and gets the time 0.
+    """
+    if not event.event_id:
+        return at.to_bytes(_TIME_BYTES, "big") + sha256(raw).digest()[: KEY_BYTES - _TIME_BYTES]
+    account = (event.recipient_account_id or "").encode()
+    identity = _SEPARATOR.join((scope, account, event.event_id.encode()))
+    lead = at if _is_random_uuid(event.event_id) else 0
+    return lead.to_bytes(_TIME_BYTES, "big") + blake2b(identity, digest_size=KEY_BYTES - _TIME_BYTES).digest()
+
+
+def _is_random_uuid(event_id: str) -> bool:
+    """Whether the version and variant digits stand where RFC 9562 puts them in a version 4 UUID."""
+    return len(event_id) == _UUID_CHARACTERS and event_id[14] == "4" and event_id[19] in "89ab"
+
+
+def document(raw: bytes) -> Any:
+    """A record as plain values; numbers beyond all measure as infinite.
+
+    Raises ValueError for what is no JSON, RecursionError for what is nested deeper than the reader goes.
+    """
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _LENIENT.decode(raw.decode())
+
+
+# --------------------------------------------------------------------------------------------------- the fast way
+
+_HEAD: Final = b'{"Records":['
+_TAIL: Final = b"]}"
+
+
+class _Slices(msgspec.Struct):
+    records: list[msgspec.Raw] = msgspec.field(name="Records")
+
+
+class _Events(msgspec.Struct):
+    records: list[Event] = msgspec.field(name="Records")
+
+
+_SLICES: Final = msgspec.json.Decoder(_Slices)
+_EVENTS: Final = msgspec.json.Decoder(_Events)
+_EVENT_LIST: Final = msgspec.json.Decoder(list[Event])
+_EVENT: Final = msgspec.json.Decoder(Event)
+_RAW: Final = msgspec.json.Decoder(msgspec.Raw)
+_REFUSALS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def _read_at_once(data: bytes, judge: "_Judge") -> ReadRecords | None:
+    """All of a file that is nothing but compact `{"Records":[…]}` and entirely sound, else None."""
+    try:
+        raws = [bytes(each) for each in _SLICES.decode(data).records]
+        events = _EVENTS.decode(data).records
+    except _REFUSALS:
+        return None
+    accounted = len(_HEAD) + sum(map(len, raws)) + max(0, len(raws) - 1) + len(_TAIL)
+    if accounted != len(data.rstrip()) or not data.startswith(_HEAD):
+        return None  # something else is in there, such as a second Records, of which the decoder keeps the last
+    if not _is_utf8(data) or max(map(len, raws), default=0) > judge.record_bytes_max:
+        return None
+    return ReadRecords(judge.sound(raws, events), [])
+
+
+def _is_utf8(data: bytes) -> bool:
+    """The fast decoder does not look at the text of fields that it passes over."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+# ------------------------------------------------------------------------------------------------------- judging
+
+
+class _Judge:
+    """Makes records of elements, or says why not."""
+
+    def __init__(self, scope: bytes, depth_max: int, record_bytes_max: int) -> None:
+        self._scope = scope
+        self._depth_max = depth_max
+        self.record_bytes_max = record_bytes_max
+
+    def all(self, raws: list[bytes], position: int = 0) -> ReadRecords:
+        """Judge them together as long as all are sound, else halve by halve down to those that are not."""
+        records: list[Record] = []
+        bad: list[BadRecord] = []
+        heaps = [(position, raws)]
+        while heaps:
+            at, heap = heaps.pop()
+            if len(heap) > 1 and (together := self._together(heap)) is not None:
+                records += together
+            elif len(heap) > 1:
+                half = len(heap) // 2
+                heaps += [(at + half, heap[half:]), (at, heap[:half])]
+            else:
+                for raw in heap:
+                    judged = self.one(raw, at)
+                    records.append(judged) if isinstance(judged, Record) else bad.append(judged)
+        return ReadRecords(records, bad)
+
+    def _together(self, raws: list[bytes]) -> list[Record] | None:
+        if max(map(len, raws)) > self.record_bytes_max:
+            return None
+        joined = b"[%b]" % b",".join(raws)
+        try:
+            events = _EVENT_LIST.decode(joined)
+        except _REFUSALS:
+            return None
+        return self.sound(raws, events) if _is_utf8(joined) else None
+
+    def sound(self, raws: Sequence[bytes], events: Sequence[Event]) -> list[Record]:
+        """The records of elements that the fast decoder took."""
+        times: dict[str | None, int] = {}
+        records = []
+        for raw, event in zip(raws, events, strict=True):
+            at = times.get(event.event_time)
+            if at is None:
+                at = times[event.event_time] = epoch_s(event.event_time)
+            records.append(Record(raw, ledger_key(raw, event, at, scope=self._scope), at, event))
+        return records
+
+    def one(self, raw: bytes, position: int) -> Record | BadRecord:
+        """Judge one by itself."""
+        refuse = partial(BadRecord, position, raw=raw[: self.record_bytes_max])
+        if len(raw) > self.record_bytes_max:
+            return refuse("too_large", f"longer than {self.record_bytes_max} bytes, of which these are the first")
+        if _deeper_than(raw, self._depth_max):
+            return refuse("too_deep", f"nested deeper than {self._depth_max}")
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError as error:
+            return refuse("not_utf8", f"byte {error.start} is no UTF-8")
+        try:
+            return self.sound([raw], [_EVENT.decode(raw)])[0]
+        except _REFUSALS:
+            pass
+        try:
+            fields = _LENIENT.decode(text)
+        except ValueError as error:
+            return refuse("not_json", str(error))
+        except RecursionError:
+            return refuse("too_deep", "nested deeper than can be read")
+        if not isinstance(fields, dict):
+            return refuse("not_an_object", "a record is an object")
+        return self._odd(raw, fields)
+
+    def _odd(self, raw: bytes, fields: dict[str, Any]) -> Record:
+        """Good JSON with fields of other types than documented, or with text that the fast decoder refuses."""
+        event = lenient_event(fields)
+        if event.recipient_account_id is None and fields.get("recipientAccountId") is not None:
+            identity = msgspec.structs.replace(event, event_id=None)  # half an identity is none
+        else:
+            identity = event
+        at = epoch_s(event.event_time)
+        key = ledger_key(raw, identity, at, scope=self._scope)
+        return Record(raw, key, at, event, alone=not _is_plain(raw))
+
+
+def _is_plain(raw: bytes) -> bool:
+    try:
+        _RAW.decode(raw)
+    except _REFUSALS:
+        return False
+    return True
+
+
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|([{\[])|[}\]]', re.DOTALL)
+
+
+def _deeper_than(raw: bytes, depth_max: int) -> bool:
+    if raw.count(b"{") + raw.count(b"[") <= depth_max:
+        return False
+    depth = 0
+    for token in _BRACKETS.finditer(raw):
+        if token[1]:
+            depth += 1
+            if depth > depth_max:
+                return True
+        elif token[0] in b"}]":
+            depth -= 1
+    return False
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _whole_number(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _DIGITS_MAX else float(digits)
+
+
+_LENIENT: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_whole_number)
+"""Strict about grammar, lenient about lone surrogates and about numbers of any size."""

@@ -1,0 +1,86 @@
+"""Which records of a source are forwarded: its filter, compiled."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from trailhook.cloudtrail.event import Event, UserIdentity
+from trailhook.cloudtrail.records import Record, document
+from trailhook.model import Filter
+
+Passes = Callable[[Record], bool]
+_Texts = Callable[[Record], list[str]]
+
+_EVENT_FIELDS = dict(zip(Event.__struct_encode_fields__, Event.__struct_fields__, strict=True))
+_USER_FIELDS = dict(zip(UserIdentity.__struct_encode_fields__, UserIdentity.__struct_fields__, strict=True))
+
+
+def compile_filter(wanted: Filter | None) -> Passes:
+    """A predicate for `wanted`: every field of `include` matches one of its patterns, no field of `exclude` does.
+
+    `*` stands for any characters, `?` for one; case matters; a pattern matches the whole text. A field that is
+    missing or null has the empty text, true and false are those words, a whole number is its digits, and a list matches
+    if any of its elements does. Without a filter everything passes.
+    """
+    if wanted is None or not (wanted.include or wanted.exclude):
+        return lambda _: True
+    include = [_matches(path, patterns) for path, patterns in wanted.include.items()]
+    exclude = [_matches(path, patterns) for path, patterns in wanted.exclude.items()]
+    return lambda record: all(test(record) for test in include) and not any(test(record) for test in exclude)
+
+
+def _matches(path: str, patterns: tuple[str, ...]) -> Passes:
+    match = re.compile("|".join(map(_expression, patterns)) or "(?!)", re.DOTALL).fullmatch
+    texts = _reader(path)
+    return lambda record: any(match(text) is not None for text in texts(record))
+
+
+def _expression(pattern: str) -> str:
+    """The pattern as an expression that never goes back over what a `*` has settled, so it takes linear time."""
+    first, *others = [_literal(part) for part in re.sub(r"\*+", "*", pattern).split("*")]
+    if not others:
+        return f"(?:{first})"
+    *middle, last = others
+    return f"(?:{first}{''.join(f'(?>.*?{part})' for part in middle)}.*{last})"
+
+
+def _literal(part: str) -> str:
+    return re.escape(part).replace(r"\?", ".")
+
+
+def _reader(path: str) -> _Texts:
+    """How to get the texts at a path: from the fields at hand, or by decoding the record."""
+    first, _, rest = path.partition(".")
+    if first == "userIdentity" and rest in _USER_FIELDS:
+        name = _USER_FIELDS[rest]
+        return lambda record: [_text(getattr(record.event.user_identity, name, None))]
+    if path in _EVENT_FIELDS and path != "userIdentity":
+        name = _EVENT_FIELDS[path]
+        return lambda record: [_text(getattr(record.event, name))]
+    parts = path.split(".")
+    return lambda record: list(_walk(_decoded(record), parts)) or [""]
+
+
+def _decoded(record: Record) -> Any:
+    try:
+        return document(record.raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _walk(value: Any, parts: list[str]) -> Iterator[str]:
+    if isinstance(value, list):
+        for each in value:
+            yield from _walk(each, parts)
+    elif not parts:
+        yield _text(value)
+    elif isinstance(value, dict):
+        yield from _walk(value.get(parts[0]), parts[1:])
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, dict):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

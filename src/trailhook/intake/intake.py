@@ -1,0 +1,323 @@
+"""The one loop that turns units into frozen batches.
+
+    lease units ▸ read ▸ inflate ▸ split ▸ filter ▸ claim in the ledger ▸ cut ▸ freeze ▸ settle the units
+
+Everything from the claim on is one transaction of the store: it happens or it does not. Many small units share a
+transaction and their records share batches; a unit too large to hold is read twice, first to check it whole, then
+to commit it in slices.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from trailhook import body
+from trailhook.clock import Clock
+from trailhook.cloudtrail.records import ReadRecords, Record, read_records, read_slices
+from trailhook.conditions import condition_of, entered
+from trailhook.errors import (
+    AccessDenied,
+    FetchState,
+    Invalid,
+    KeysTaken,
+    LeaseLost,
+    NeedsAttention,
+    TrailhookError,
+    Transient,
+)
+from trailhook.intake.cut import cut
+from trailhook.intake.filter import Passes, compile_filter
+from trailhook.intake.inflate import TooLargeToHold, inflate, inflate_chunks
+from trailhook.model import (
+    Condition,
+    Counts,
+    Job,
+    NewBatch,
+    NewQuarantined,
+    Source,
+    Unit,
+    UnitEnd,
+    UnitState,
+)
+from trailhook.queue.base import Queue
+from trailhook.settings import Settings
+from trailhook.sources.base import Access, WayIn
+from trailhook.store.base import Commit, Store
+from trailhook.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+READ_RETRY_S = 5.0
+"""First step of the backoff after a failed read of a unit; it doubles up to `backoff_s_max`."""
+CLAIM_TRIES_MAX = 5
+"""How often a claim that another worker overtook is made again before the units are handed back."""
+ACTIVE = Condition(state=FetchState.ACTIVE)
+
+
+@dataclass(slots=True)
+class Harvest:
+    """What a group of units held, before the ledger has been asked."""
+
+    records: list[Record] = field(default_factory=list)
+    ends: list[UnitEnd] = field(default_factory=list)
+    quarantined: list[NewQuarantined] = field(default_factory=list)
+    filtered: int = 0
+    large: list[tuple[Unit, bytes]] = field(default_factory=list)
+
+    def take(self, unit: Unit, read: ReadRecords, passes: Passes) -> None:
+        """Add what was read of a unit."""
+        kept = [record for record in read.records if passes(record)]
+        self.filtered += len(read.records) - len(kept)
+        self.records += kept
+        self.quarantined += [
+            NewQuarantined(unit_id=unit.id, position=bad.position, reason=bad.reason, detail=bad.detail, body=bad.raw)
+            for bad in read.bad
+        ]
+
+
+class Intake:
+    """Reads the units of one source at a time until none is due."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        queue: Queue,
+        ways: Mapping[str, WayIn],
+        access: Callable[[Source], Access],
+        tell: Callable[[str], Awaitable[None]],
+        settings: Settings,
+        clock: Clock,
+        metrics: Metrics,
+        rng: random.Random,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._ways = ways
+        self._access = access
+        self._tell = tell
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+        self._rng = rng
+
+    async def run(self, source_id: str) -> None:
+        """Take in whatever is due. Ends early, without harm, when the source is paused, full or gone."""
+        while True:
+            source = await self._store.source(source_id)
+            if source.paused_at is not None or await self._outbox_full(source):
+                return
+            units = await self._store.lease_units(
+                source_id,
+                limit=self._settings.group_units_max,
+                bytes_max=self._settings.group_bytes_max,
+                lease_s=self._settings.unit_lease_s,
+            )
+            if not units:
+                return
+            try:
+                await self._take_group(source, units)
+            except LeaseLost:
+                log.info("units were taken over by another worker", extra={"source": source_id})
+
+    async def _outbox_full(self, source: Source) -> bool:
+        totals = await self._store.totals(source.id)
+        return totals.waiting_bytes >= self._settings.outbox_bytes_max
+
+    async def _take_group(self, source: Source, units: Sequence[Unit]) -> None:
+        fetched = await self._fetch(source, units)
+        harvest = await asyncio.to_thread(self._harvest, source, fetched)
+        if harvest.ends or harvest.records:
+            await self._commit(source, units[0].token, harvest)
+        for unit, data in harvest.large:
+            await self._take_large(source, unit, data)
+
+    # ------------------------------------------------------------------------------------------------- reading
+
+    async def _fetch(self, source: Source, units: Sequence[Unit]) -> list[tuple[Unit, bytes | Invalid]]:
+        """Read every unit; those that cannot be read now are handed back, the others are returned."""
+        access = self._access(source)
+        room = asyncio.Semaphore(self._settings.aws_concurrency)
+
+        async def read(unit: Unit) -> bytes | TrailhookError:
+            async with room:
+                try:
+                    return await self._ways[unit.intake].read(access, unit)
+                except (Invalid, NeedsAttention, Transient) as error:
+                    return error
+
+        results = list(zip(units, await asyncio.gather(*map(read, units)), strict=True))
+        for unit, result in results:
+            if isinstance(result, (NeedsAttention, Transient)):
+                await self._hand_back(unit, result)
+        await self._note_reading(source, [result for _, result in results])
+        return [(unit, result) for unit, result in results if isinstance(result, (bytes, Invalid))]
+
+    async def _hand_back(self, unit: Unit, error: NeedsAttention | Transient) -> None:
+        asked_s = error.retry_after_s if isinstance(error, Transient) else None
+        ceiling_s = min(self._settings.backoff_s_max, READ_RETRY_S * 2**unit.attempts)
+        wait_s = asked_s or self._rng.uniform(min(1.0, ceiling_s), ceiling_s)
+        await self._store.postpone_units(
+            unit.source_id,
+            unit.token,
+            [unit.id],
+            due_at=self._clock.now() + wait_s,
+            detail=str(error),
+            attempt=not isinstance(error, NeedsAttention) or isinstance(error, AccessDenied),
+        )
+        self._metrics.object(unit.source_id, "postponed")
+
+    async def _note_reading(self, source: Source, results: Sequence[bytes | TrailhookError]) -> None:
+        """Denied on one object is that object's affair; denied on all of them is the source's."""
+        blocked = [each for each in results if isinstance(each, NeedsAttention)]
+        credentials = [each for each in blocked if not isinstance(each, AccessDenied)]
+        answered = any(not isinstance(each, (NeedsAttention, Transient)) for each in results)
+        if credentials:
+            condition = condition_of(credentials[0], self._clock.now())
+        elif blocked and not answered:
+            condition = condition_of(blocked[0], self._clock.now())
+        elif answered:
+            condition = ACTIVE.but(since_at=self._clock.now())
+        else:
+            return
+        if entered(source.reading, condition) is source.reading:
+            return
+
+        def change(source: Source) -> tuple[Source, Sequence[NewBatch]]:
+            return source.but(reading=entered(source.reading, condition)), ()
+
+        await self._store.change_source(source.id, change)
+        await self._tell(source.id)
+
+    def _harvest(self, source: Source, fetched: Sequence[tuple[Unit, bytes | Invalid]]) -> Harvest:
+        """Inflate, split and filter; runs in a thread."""
+        harvest = Harvest()
+        passes = compile_filter(source.filter)
+        for unit, data in fetched:
+            try:
+                read = self._read_small(source, data)
+            except TooLargeToHold:
+                assert isinstance(data, bytes)  # noqa: S101 - only bytes can be too large to hold
+                harvest.large.append((unit, data))
+            except Invalid as error:
+                harvest.ends.append(_quarantined(unit, error))
+            except Exception as error:
+                log.exception("a unit could not be read", extra={"source": source.id, "unit": unit.name})
+                harvest.ends.append(_quarantined(unit, Invalid("unexpected", type(error).__name__)))
+            else:
+                harvest.take(unit, read, passes)
+                count = len(read.records) + len(read.bad)
+                harvest.ends.append(UnitEnd(unit_id=unit.id, state=UnitState.DONE, records=count, records_taken=count))
+        return harvest
+
+    def _read_small(self, source: Source, data: bytes | Invalid) -> ReadRecords:
+        if isinstance(data, Invalid):
+            raise data
+        plain = inflate(data, bytes_max=self._settings.small_unit_bytes_max, ratio_max=self._settings.inflate_ratio_max)
+        return read_records(
+            plain,
+            scope=source.id.encode(),
+            depth_max=self._settings.record_depth_max,
+            record_bytes_max=self._settings.record_bytes_max,
+        )
+
+    # --------------------------------------------------------------------------------------------- large units
+
+    async def _take_large(self, source: Source, unit: Unit, data: bytes) -> None:
+        """Pass 1 reads the unit to its end and keeps nothing; only then pass 2 commits it slice by slice."""
+        try:
+            total = await asyncio.to_thread(self._count_large, source, data)
+        except Invalid as error:
+            await self._commit(source, unit.token, Harvest(ends=[_quarantined(unit, error)]))
+            return
+        passes = compile_filter(source.filter)
+        slices = self._slices(source, data, skip=unit.records_taken)
+        taken = unit.records_taken
+        while (read := await asyncio.to_thread(next, slices, None)) is not None:
+            taken += len(read.records) + len(read.bad)
+            harvest = Harvest(ends=[_progress(unit, taken, total)])
+            harvest.take(unit, read, passes)
+            await self._commit(source, unit.token, harvest)
+            if taken < total and await self._outbox_full(source):
+                await self._store.postpone_units(
+                    source.id, unit.token, [unit.id], due_at=self._clock.now(), detail="outbox full", attempt=False
+                )
+                return
+        if taken == unit.records_taken:
+            await self._commit(source, unit.token, Harvest(ends=[_progress(unit, total, total)]))
+
+    def _count_large(self, source: Source, data: bytes) -> int:
+        return sum(len(read.records) + len(read.bad) for read in self._slices(source, data))
+
+    def _slices(self, source: Source, data: bytes, *, skip: int = 0) -> Iterator[ReadRecords]:
+        return read_slices(
+            inflate_chunks(data, ratio_max=self._settings.inflate_ratio_max),
+            scope=source.id.encode(),
+            depth_max=self._settings.record_depth_max,
+            record_bytes_max=self._settings.record_bytes_max,
+            slice_records_max=self._settings.slice_records_max,
+            skip=skip,
+        )
+
+    # -------------------------------------------------------------------------------------------- transaction
+
+    async def _commit(self, source: Source, token: int, harvest: Harvest) -> None:
+        """Claim, cut, freeze and settle. Made again from the claim when another worker was faster."""
+        for _ in range(CLAIM_TRIES_MAX):
+            known = await self._store.known_keys(source.id, [record.key for record in harvest.records])
+            commit = await asyncio.to_thread(_prepare, source, token, harvest, known)
+            try:
+                await self._store.commit(commit)
+            except KeysTaken:
+                continue
+            self._count(source.id, commit)
+            if commit.batches:
+                await self._queue.hint(Job(kind="deliver", source_id=source.id))
+            return
+        raise LeaseLost("other workers kept claiming the same records")
+
+    def _count(self, source_id: str, commit: Commit) -> None:
+        for outcome in ("read", "filtered", "duplicate", "quarantined"):
+            self._metrics.events(source_id, outcome, getattr(commit.counts, outcome))
+        for end in commit.units:
+            if end.state is not UnitState.WAITING:
+                self._metrics.object(source_id, end.state)
+
+
+def _prepare(source: Source, token: int, harvest: Harvest, known: set[bytes]) -> Commit:
+    """Cut and freeze what the ledger does not know; runs in a thread."""
+    fresh: dict[bytes, Record] = {}
+    for record in harvest.records:
+        if record.key not in known:
+            fresh.setdefault(record.key, record)
+    batches = [
+        body.freeze(group, source_id=source.id, options=source.delivery, batch_id=body.new_batch_id())
+        for group in cut(fresh.values(), source.delivery, source_id=source.id)
+    ]
+    counts = Counts(
+        read=len(harvest.records) + harvest.filtered + len(harvest.quarantined),
+        filtered=harvest.filtered,
+        duplicate=len(harvest.records) - len(fresh),
+        quarantined=len(harvest.quarantined),
+    )
+    return Commit(
+        source_id=source.id,
+        token=token,
+        keys=list(fresh),
+        batches=batches,
+        units=harvest.ends,
+        quarantined=harvest.quarantined,
+        counts=counts,
+        last_event_at=max((record.at for record in harvest.records), default=None),
+    )
+
+
+def _quarantined(unit: Unit, error: Invalid) -> UnitEnd:
+    return UnitEnd(unit_id=unit.id, state=UnitState.QUARANTINED, reason=error.reason, detail=str(error))
+
+
+def _progress(unit: Unit, taken: int, total: int) -> UnitEnd:
+    state = UnitState.DONE if taken >= total else UnitState.WAITING
+    return UnitEnd(unit_id=unit.id, state=state, records=taken, records_taken=taken)

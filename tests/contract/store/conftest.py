@@ -1,0 +1,26 @@
+"""Every store there is, each test on a fresh one with a clock that the test moves."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from support.clock import FakeClock
+from support.stores import STORES, OpenStore
+from trailhook.store.base import Store
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=STORES)
+def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> OpenStore:
+    return STORES[request.param](tmp_path, clock)
+
+
+@pytest.fixture
+async def store(open_store: OpenStore) -> AsyncIterator[Store]:
+    async with open_store() as store:
+        yield store

@@ -1,0 +1,394 @@
+"""`store.base.Outbox`."""
+
+import asyncio
+
+import pytest
+
+from support.clock import START_AT, FakeClock
+from support.store_values import (
+    DEAD,
+    DELIVERED,
+    a_batch,
+    a_source,
+    an_attempt,
+    freeze,
+    settled_as,
+    with_batches,
+)
+from support.stores import OpenStore
+from trailhook.errors import Conflict, LeaseLost, NotFound
+from trailhook.model import Batch, BatchKind, BatchState, Condition, Counts, Lane
+from trailhook.store.base import BatchQuery, Limits, Settlement, Store
+
+
+async def leased(store: Store, *, limit: int = 10, lease_s: float = 60.0, ordered: bool = False) -> list[Batch]:
+    return list(await store.lease_batches("s1", limit=limit, lease_s=lease_s, ordered=ordered))
+
+
+async def counts(store: Store) -> Counts:
+    return (await store.totals("s1")).counts
+
+
+def again(at: float, **fields: object) -> Settlement:
+    return settled_as(BatchState.WAITING).but(due_at=at, **fields)
+
+
+# -------------------------------------------------------------------------------------------------------- lease
+
+
+async def test_a_leased_batch_is_all_that_was_frozen(store: Store, clock: FakeClock) -> None:
+    frozen = a_batch("msg_a", count=3, body=b"\x1f\x8b body").but(content_encoding="gzip", refusals=1)
+    await with_batches(store, frozen)
+    (batch,) = await leased(store)
+    assert {name: getattr(batch, name) for name in frozen.__struct_fields__} == {
+        name: getattr(frozen, name) for name in frozen.__struct_fields__
+    }
+    assert (batch.source_id, batch.state, batch.frozen_at, batch.attempts) == ("s1", "waiting", clock.now(), 0)
+    assert (batch.uncertain, batch.first_attempt_at, batch.settled_at) == (False, None, None)
+
+
+async def test_batches_are_leased_in_the_order_frozen_each_with_its_own_token(store: Store) -> None:
+    await with_batches(store, a_batch("a"), a_batch("b"), a_batch("c"))
+    first, second = await leased(store, limit=2)
+    (third,) = await leased(store)
+    assert [first.id, second.id, third.id] == ["a", "b", "c"]
+    assert first.num < second.num < third.num
+    assert first.token < second.token < third.token
+
+
+async def test_leasing_at_the_same_time_hands_nothing_out_twice(store: Store) -> None:
+    await with_batches(store, *(a_batch() for _ in range(30)))
+    leases = await asyncio.gather(*(leased(store, limit=4) for _ in range(20)))
+    ids = [batch.id for lease in leases for batch in lease]
+    assert len(ids) == len(set(ids)) == 30
+
+
+async def test_only_the_sources_own_batches_are_leased(store: Store) -> None:
+    await with_batches(store, a_batch("a"))
+    await store.add_source(a_source("s2"))
+    await freeze(store, a_batch("b"), source_id="s2")
+    assert [batch.id for batch in await leased(store)] == ["a"]
+
+
+async def test_ordered_one_is_out_at_a_time(store: Store) -> None:
+    await with_batches(store, a_batch("a"), a_batch("b"))
+    (first,) = await leased(store, ordered=True)
+    assert await leased(store, ordered=True) == []
+    await store.settle(first, DELIVERED)
+    assert [batch.id for batch in await leased(store, ordered=True)] == ["b"]
+
+
+async def test_ordered_a_batch_that_is_not_due_holds_the_rest(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, a_batch("a"), a_batch("b"))
+    (first,) = await leased(store, ordered=True)
+    await store.settle(first, again(clock.now() + 30))
+    assert await leased(store, ordered=True) == []
+    clock.advance(30)
+    assert [batch.id for batch in await leased(store, ordered=True)] == ["a"]
+
+
+async def test_ordered_a_dead_letter_lets_it_go_on(store: Store) -> None:
+    await with_batches(store, a_batch("a"), a_batch("b"))
+    (first,) = await leased(store, ordered=True)
+    await store.settle(first, DEAD)
+    assert [batch.id for batch in await leased(store, ordered=True)] == ["b"]
+
+
+async def test_a_batch_whose_holder_was_never_heard_of_again_is_uncertain(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, a_batch("a"))
+    (lost,) = await leased(store)
+    clock.advance(61)
+    (batch,) = await leased(store)
+    assert batch.uncertain
+    with pytest.raises(LeaseLost):
+        await store.settle(lost, DELIVERED)
+    await store.settle(batch, DELIVERED)
+
+
+async def test_until_somebody_takes_it_an_ended_lease_may_still_settle(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, a_batch("a"))
+    (batch,) = await leased(store)
+    clock.advance(600)
+    await store.settle(batch, DELIVERED)
+    assert (await store.batch("a")).state is BatchState.DELIVERED
+
+
+# ------------------------------------------------------------------------------------------------------- settle
+
+
+async def test_delivered_moves_waiting_to_sent(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, a_batch("a", count=3), a_batch("b", count=4))
+    batch, _ = await leased(store)
+    await store.settle(batch, DELIVERED)
+    assert await counts(store) == Counts(read=7, sent=3, waiting=4)
+    settled = await store.batch("a")
+    assert (settled.state, settled.settled_at, settled.attempts) == (BatchState.DELIVERED, clock.now(), 1)
+    assert settled.body == batch.body
+
+
+async def test_dead_moves_waiting_to_dead_lettered(store: Store) -> None:
+    await with_batches(store, a_batch("a", count=3))
+    (batch,) = await leased(store)
+    await store.settle(batch, DEAD)
+    assert await counts(store) == Counts(read=3, dead_lettered=3)
+    dead = await store.batch("a")
+    assert (dead.last_class, dead.last_error) == ("transient", "HTTP 500")
+
+
+async def test_a_settled_batch_cannot_be_settled_again(store: Store) -> None:
+    await with_batches(store, a_batch("a"), a_batch("b"))
+    first, second = await leased(store)
+    await store.settle(first, DELIVERED)
+    await store.settle(second, again(START_AT))
+    for batch in (first, second):
+        with pytest.raises(LeaseLost):
+            await store.settle(batch, DELIVERED)
+    assert await counts(store) == Counts(read=2, sent=1, waiting=1)
+    assert len(await store.attempts("a")) == 1
+
+
+async def test_a_batch_that_was_never_leased_cannot_be_settled(store: Store) -> None:
+    await with_batches(store, a_batch("a"))
+    with pytest.raises(LeaseLost):
+        await store.settle(await store.batch("a"), DELIVERED)
+
+
+async def test_an_attempt_that_failed_comes_again_when_due(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, a_batch("a"))
+    (batch,) = await leased(store)
+    await store.settle(batch, again(clock.now() + 30, refusals=2))
+    assert await leased(store) == []
+    clock.advance(30)
+    (second,) = await leased(store)
+    assert (second.attempts, second.refusals, second.body) == (1, 2, batch.body)
+    assert (second.last_class, second.last_error, second.settled_at) == ("transient", "HTTP 500", None)
+
+
+async def test_the_first_attempt_sets_the_age_and_later_ones_leave_it(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, a_batch("a"))
+    for at, held_s in ((clock.now(), 11.0), (clock.now() + 100, 99.0)):
+        (batch,) = await leased(store)
+        attempt = an_attempt(at=at)
+        await store.settle(batch, again(clock.now(), held_mark_s=held_s).but(attempt=attempt))
+    batch = await store.batch("a")
+    assert (batch.first_attempt_at, batch.held_mark_s, batch.attempts) == (clock.now(), 11.0, 2)
+
+
+async def test_a_batch_handed_back_untried_counts_no_attempt(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, a_batch("a").but(refusals=1))
+    (batch,) = await leased(store)
+    back = Settlement(state=BatchState.WAITING, due_at=clock.now() + 5, refusals=9, held_mark_s=9.0, uncertain=True)
+    await store.settle(batch, back)
+    assert await leased(store) == []
+    clock.advance(5)
+    (after,) = await leased(store)
+    assert after == batch.but(token=after.token, due_at=clock.now())
+    assert await store.attempts("a") == []
+
+
+async def test_once_uncertain_always_uncertain(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, a_batch("a"))
+    for uncertain in (False, True, False):
+        (batch,) = await leased(store)
+        await store.settle(batch, again(clock.now(), uncertain=uncertain))
+    assert (await store.batch("a")).uncertain
+
+
+async def test_every_attempt_is_kept_oldest_first(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, a_batch("a"))
+    attempts = [an_attempt(number, at=clock.now() + number) for number in (1, 2)]
+    for attempt in attempts:
+        (batch,) = await leased(store)
+        await store.settle(batch, again(clock.now()).but(attempt=attempt))
+    assert await store.attempts("a") == attempts
+    with pytest.raises(NotFound):
+        await store.attempts("never")
+
+
+async def test_children_take_the_place_of_a_split_batch(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, a_batch("a", count=4), a_batch("b", count=1))
+    clock.advance(20)
+    (batch,) = await leased(store, limit=1)
+    children = [a_batch("a1", count=2, parent="a"), a_batch("a2", count=2, parent="a")]
+    await store.settle(batch, settled_as(BatchState.SPLIT, children=children))
+    assert await counts(store) == Counts(read=5, waiting=5)
+    assert (await store.batch("a")).state is BatchState.SPLIT
+    first, second, third = await leased(store)
+    assert [first.id, second.id, third.id] == ["a1", "a2", "b"]
+    assert (first.parent, first.attempts, first.frozen_at) == ("a", 0, batch.frozen_at)
+    assert first.num > third.num
+
+
+async def test_children_of_children_keep_the_order(store: Store) -> None:
+    await with_batches(store, a_batch("a", count=4), a_batch("b", count=1))
+    for name in ("a", "a1"):
+        (batch,) = await leased(store, ordered=True)
+        assert batch.id == name
+        children = [a_batch(f"{name}{part}", count=1, parent=name) for part in (1, 2)]
+        await store.settle(batch, settled_as(BatchState.SPLIT, children=children))
+    assert [batch.id for batch in await leased(store)] == ["a11", "a12", "a2", "b"]
+
+
+async def test_in_metadata_mode_a_delivered_batch_loses_its_body_and_keeps_its_columns(open_store: OpenStore) -> None:
+    async with open_store(Limits(keep_bodies=False)) as store:
+        await with_batches(store, a_batch("a"), a_batch("b"))
+        first, second = await leased(store)
+        await store.settle(first, DELIVERED)
+        await store.settle(second, DEAD)
+        assert ((await store.batch("a")).body, (await store.batch("b")).body) == (b"", second.body)
+        assert (await store.batch("a")).columns == first.columns
+
+
+# --------------------------------------------------------------------------------------------------------- list
+
+
+async def test_an_unknown_batch_is_not_found(store: Store) -> None:
+    for call in (store.batch("x"), store.retry_batch("x"), store.discard_batch("x")):
+        with pytest.raises(NotFound):
+            await call
+
+
+async def test_batches_are_listed_newest_first_without_bodies(store: Store) -> None:
+    await with_batches(store, a_batch("a"), a_batch("b"), a_batch("c"))
+    listed = await store.batches(BatchQuery())
+    assert [batch.id for batch in listed] == ["c", "b", "a"]
+    assert {(batch.body, batch.columns) for batch in listed} == {(b"", b"")}
+
+
+async def test_a_page_begins_where_the_last_one_ended(store: Store) -> None:
+    await with_batches(store, *(a_batch(name) for name in "abcde"))
+    page = await store.batches(BatchQuery(limit=2))
+    rest = await store.batches(BatchQuery(before=page[-1].num))
+    assert [batch.id for batch in (*page, *rest)] == list("edcba")
+
+
+async def test_batches_are_listed_by_source_and_states(store: Store) -> None:
+    await with_batches(store, *(a_batch(name) for name in "abcd"))
+    await store.add_source(a_source("s2"))
+    await freeze(store, a_batch("other"), source_id="s2")
+    a, b, _, _ = await leased(store)
+    await store.settle(a, DELIVERED)
+    await store.settle(b, DEAD)
+
+    async def ids(**query: object) -> list[str]:
+        return [batch.id for batch in await store.batches(BatchQuery().but(**query))]
+
+    assert await ids(source_id="s1") == ["d", "c", "b", "a"]
+    assert await ids(states=[BatchState.DEAD]) == ["b"]
+    assert await ids(states=[BatchState.DEAD, BatchState.WAITING], limit=3) == ["other", "d", "c"]
+    assert await ids(source_id="s1", states=[BatchState.DEAD, BatchState.DELIVERED]) == ["b", "a"]
+    assert await ids(source_id="nobody") == []
+
+
+# --------------------------------------------------------------------------------------------- retry and discard
+
+
+async def test_a_retried_dead_letter_waits_again_under_its_id_with_a_new_count(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, a_batch("a", count=3))
+    (batch,) = await leased(store)
+    await store.settle(batch, settled_as(BatchState.DEAD, refusals=3, held_mark_s=5.0))
+    retried = await store.retry_batch("a")
+    assert (retried.state, retried.attempts, retried.refusals) == (BatchState.WAITING, 0, 0)
+    assert (retried.first_attempt_at, retried.settled_at, retried.due_at) == (None, None, clock.now())
+    assert await counts(store) == Counts(read=3, waiting=3)
+    totals = await store.totals("s1")
+    assert (totals.dead_batches, totals.dead_bytes, totals.waiting_batches) == (0, 0, 1)
+    (again,) = await leased(store)
+    assert (again.id, again.body) == ("a", batch.body)
+    assert len(await store.attempts("a")) == 1
+
+
+async def test_a_retried_waiting_batch_is_due_at_once(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, a_batch("a"))
+    (batch,) = await leased(store)
+    await store.settle(batch, again(clock.now() + 900))
+    await store.retry_batch("a")
+    assert [each.id for each in await leased(store)] == ["a"]
+
+
+async def test_retrying_a_batch_in_flight_does_not_send_it_twice(store: Store) -> None:
+    await with_batches(store, a_batch("a"))
+    (batch,) = await leased(store)
+    await store.retry_batch("a")
+    assert await leased(store) == []
+    await store.settle(batch, DELIVERED)
+
+
+async def test_a_discarded_batch_is_counted_and_never_sent(store: Store) -> None:
+    await with_batches(store, a_batch("a", count=3), a_batch("b", count=2))
+    (batch,) = await leased(store, limit=1)
+    await store.settle(batch, DEAD)
+    for name in ("a", "b"):
+        assert (await store.discard_batch(name)).state is BatchState.DISCARDED
+    assert await counts(store) == Counts(read=5, discarded=5)
+    assert await leased(store) == []
+    totals = await store.totals("s1")
+    assert (totals.waiting_bytes, totals.dead_bytes) == (0, 0)
+
+
+async def test_a_batch_discarded_in_flight_stays_discarded(store: Store) -> None:
+    await with_batches(store, a_batch("a"))
+    (batch,) = await leased(store)
+    await store.discard_batch("a")
+    with pytest.raises(LeaseLost):
+        await store.settle(batch, DELIVERED)
+    assert await counts(store) == Counts(read=1, discarded=1)
+
+
+async def test_what_has_ended_is_neither_retried_nor_discarded(store: Store) -> None:
+    await with_batches(store, a_batch("sent"), a_batch("split"), a_batch("gone"))
+    sent, split, _ = await leased(store)
+    await store.settle(sent, DELIVERED)
+    await store.settle(split, settled_as(BatchState.SPLIT, children=[a_batch(parent="split")]))
+    await store.discard_batch("gone")
+    for name in ("sent", "split", "gone"):
+        with pytest.raises(Conflict):
+            await store.retry_batch(name)
+        with pytest.raises(Conflict):
+            await store.discard_batch(name)
+
+
+async def test_a_notice_is_counted_nowhere_among_the_records(store: Store) -> None:
+    await with_batches(store, a_batch("a", kind=BatchKind.NOTICE), a_batch("b", kind=BatchKind.NOTICE))
+    batch, _ = await leased(store)
+    await store.settle(batch, DEAD)
+    await store.retry_batch("a")
+    await store.discard_batch("a")
+    await store.discard_batch("b")
+    assert await counts(store) == Counts()
+
+
+# -------------------------------------------------------------------------------------------------------- lanes
+
+
+async def test_a_lane_that_never_failed_is_a_closed_new_one(store: Store) -> None:
+    assert await store.lane("https://example.com") == Lane(key="https://example.com")
+
+
+async def test_a_changed_lane_is_kept_and_its_revision_grows(store: Store) -> None:
+    condition = Condition(state="delivery_failing", reason="HTTP 500", since_at=START_AT)
+    changed = await store.change_lane("x", lambda lane: lane.but(open=True, condition=condition))
+    assert (changed.open, changed.condition, changed.revision) == (True, condition, 1)
+    assert await store.lane("x") == changed
+    assert not (await store.lane("y")).open
+
+
+async def test_returning_the_very_same_lane_writes_nothing(store: Store) -> None:
+    assert (await store.change_lane("x", lambda lane: lane)).revision == 0
+
+
+async def test_what_changing_a_lane_raises_goes_to_the_caller(store: Store) -> None:
+    def refuse(_: Lane) -> Lane:
+        raise LookupError("no")
+
+    with pytest.raises(LookupError):
+        await store.change_lane("x", refuse)
+    assert (await store.lane("x")).revision == 0
+
+
+async def test_changes_of_a_lane_at_the_same_time_all_count(store: Store) -> None:
+    def count(lane: Lane) -> Lane:
+        return lane.but(failures=lane.failures + 1)
+
+    await asyncio.gather(*(store.change_lane("x", count) for _ in range(20)))
+    assert (await store.lane("x")).failures == 20

@@ -1,0 +1,354 @@
+"""Records: their exact bytes, their keys, their fields, and what becomes of bad ones."""
+
+import hashlib
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.records import DEPTH_MAX, RECORD_BYTES_MAX, SCOPE, judged, log_file, raw, read, record
+from trailhook.cloudtrail.records import BadRecord, ReadRecords, Record, document, read_records, read_slices
+from trailhook.errors import Invalid
+
+LONE = b'{"eventID":"lone","x":"\\ud800"}'
+DEEP = b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+def in_slices(data: bytes, *, chunk_bytes: int = 1000, slice_records_max: int = 7, skip: int = 0) -> list[ReadRecords]:
+    return list(
+        read_slices(
+            (data[at : at + chunk_bytes] for at in range(0, len(data), chunk_bytes)),
+            scope=SCOPE,
+            depth_max=DEPTH_MAX,
+            record_bytes_max=RECORD_BYTES_MAX,
+            slice_records_max=slice_records_max,
+            skip=skip,
+        )
+    )
+
+
+def together(slices: list[ReadRecords]) -> ReadRecords:
+    return ReadRecords([each for part in slices for each in part.records], [each for p in slices for each in p.bad])
+
+
+READERS = pytest.mark.parametrize("reader", [read, lambda data: together(in_slices(data))], ids=["whole", "in slices"])
+Reader = Callable[[bytes], ReadRecords]
+
+
+def raws(found: ReadRecords) -> list[bytes]:
+    return [each.raw for each in found.records]
+
+
+# ----------------------------------------------------------------------------------------------------- whole files
+
+
+@READERS
+def test_records_come_as_they_were_written(reader: Reader) -> None:
+    written = [raw(1), b'{ "eventID" : "a" , "n" : 1.50e+1, "n" : 2 }', raw(2, x="\u00fc\U0001f600"), raw(3)]
+    found = reader(log_file(*written))
+    assert raws(found) == written
+    assert found.bad == []
+    assert not any(each.alone for each in found.records)
+
+
+@READERS
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'\xef\xbb\xbf{"Records":[%b,%b]}',
+        b' {"Records":[%b,%b]}\n',
+        b'{\n "Records" : [\n%b , %b\n ]\n}\n',
+        b'{"a":{"Records":[1]},"Records":[%b,%b],"z":[]}',
+        b'{"Records":[%b],"Records":[%b]}',
+        b'{"Records":[],"Records":[%b,%b],"\\u0052ecords":[]}',
+        b'{"Records":[%b,%b],"Records":[]}',
+    ],
+)
+def test_nothing_is_lost_however_the_file_is_written(reader: Reader, data: bytes) -> None:
+    assert raws(reader(data % (raw(1), raw(2)))) == [raw(1), raw(2)]
+
+
+@READERS
+@pytest.mark.parametrize("data", [b'{"Records":[]}', b'{"Records": []}\n'])
+def test_an_empty_list_is_fine(reader: Reader, data: bytes) -> None:
+    assert reader(data) == ReadRecords([], [])
+
+
+@READERS
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not_json"),
+        (log_file(raw(1), raw(2))[:-1], "not_json"),
+        (log_file(raw(1), raw(2))[:-100], "not_json"),
+        (log_file(raw(1), raw(2)) + b"x", "not_json"),
+        (b'{"logFiles":[]}', "no_records"),
+        (b'{"Records":"x"}', "records_not_a_list"),
+    ],
+)
+def test_a_file_that_is_broken_gives_nothing(reader: Reader, data: bytes, reason: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        reader(data)
+    assert raised.value.reason == reason
+
+
+# ----------------------------------------------------------------------------------------------------- bad records
+
+
+@READERS
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b'{"x":NaN}', "not_json"),
+        (b'{"x":-Infinity}', "not_json"),
+        (b'{"x" 1}', "not_json"),
+        (b'{"x":01}', "not_json"),
+        (b'{"x":"a\nb"}', "not_json"),
+        (b'{"x":"\\q"}', "not_json"),
+        (b'{"x":[1}}', "not_json"),
+        (b"wrong", "not_json"),
+        (b'{"x":"\xff"}', "not_utf8"),
+        (b'{"x":"\xed\xa0\x80"}', "not_utf8"),
+        (b"null", "not_an_object"),
+        (b"[1]", "not_an_object"),
+        (b'"text"', "not_an_object"),
+        (DEEP, "too_deep"),
+    ],
+)
+def test_one_bad_record_costs_its_neighbours_nothing(reader: Reader, bad: bytes, reason: str) -> None:
+    found = reader(log_file(raw(0), raw(1), bad, raw(2)))
+    assert raws(found) == [raw(0), raw(1), raw(2)]
+    assert [(each.position, each.reason, each.raw) for each in found.bad] == [(2, reason, bad)]
+
+
+@READERS
+def test_a_record_over_the_size_limit_is_bad_and_its_beginning_is_kept(reader: Reader) -> None:
+    huge = raw(9, x="y" * RECORD_BYTES_MAX)
+    found = reader(log_file(raw(0), huge, raw(1)))
+    assert raws(found) == [raw(0), raw(1)]
+    assert [(each.position, each.reason, each.raw) for each in found.bad] == [(1, "too_large", huge[:RECORD_BYTES_MAX])]
+
+
+@READERS
+def test_a_record_of_256_kilobytes_is_fine(reader: Reader) -> None:
+    assert raws(reader(log_file(raw(0), raw(1, x="y" * 256 * 1024), raw(2)))) == [
+        raw(0),
+        raw(1, x="y" * 256 * 1024),
+        raw(2),
+    ]
+
+
+@READERS
+@pytest.mark.parametrize("odd", [LONE, b'{"\\udc00":1}', b'{"eventID":"\\ud800"}', b'{"x":"\\udc00\\ud800"}'])
+def test_a_lone_surrogate_travels_alone(reader: Reader, odd: bytes) -> None:
+    found = reader(log_file(raw(0), odd, raw(1)))
+    assert raws(found) == [raw(0), odd, raw(1)]
+    assert [each.alone for each in found.records] == [False, True, False]
+
+
+@READERS
+def test_a_field_of_another_type_is_empty_and_the_record_normal(reader: Reader) -> None:
+    odd = raw(1, eventTime=5, readOnly="true", userIdentity={"arn": ["x"], "type": "Root"}, errorCode={"a": 1})
+    found = reader(log_file(raw(0), odd))
+    assert raws(found) == [raw(0), odd]
+    assert [each.alone for each in found.records] == [False, False]
+    event = found.records[1].event
+    assert (event.event_time, event.read_only, event.error_code) == (None, None, None)
+    assert event.user_identity is not None
+    assert (event.user_identity.arn, event.user_identity.type) == (None, "Root")
+    assert event.event_name == "GetObject"
+
+
+def test_numbers_of_any_size_are_fine() -> None:
+    written = [b'{"eventTime":5,"x":%b}' % number for number in (b"9" * 6000, b"1e999", b"-0.0")]
+    assert raws(read(log_file(*written))) == written
+
+
+def test_many_bad_records_are_each_found() -> None:
+    elements = [b'{"x":NaN}' if number % 7 == 3 else raw(number) for number in range(300)]
+    found = read(log_file(*elements))
+    assert [each.position for each in found.bad] == list(range(3, 300, 7))
+    assert raws(found) == [each for each in elements if each != b'{"x":NaN}']
+
+
+def test_the_depth_limit_holds_for_records_judged_alone() -> None:
+    def nested(depth: int) -> bytes:
+        return b'{"x":' * depth + b"1" + b"}" * depth
+
+    assert isinstance(judged(nested(DEPTH_MAX)), Record)
+    too_deep = judged(nested(DEPTH_MAX + 1))
+    assert isinstance(too_deep, BadRecord)
+    assert too_deep.reason == "too_deep"
+    assert isinstance(judged(raw(1, x=[[]] * 100, y="[" * 100)), Record)
+
+
+# ------------------------------------------------------------------------------------------------------------ keys
+
+
+def test_the_key_is_the_time_and_a_hash_of_scope_account_and_event_id() -> None:
+    one = record(1)
+    identity = b"source-1\xff111122223333\xff00000000-0000-4000-8000-000000000001"
+    assert one.at == 1_714_557_601
+    assert one.key == (1_714_557_601).to_bytes(4, "big") + hashlib.blake2b(identity, digest_size=12).digest()
+
+
+def test_a_repeat_has_the_same_key_whatever_else_changed() -> None:
+    assert record(1).key == record(1, requestID="other", awsRegion="us-east-1").key
+
+
+@pytest.mark.parametrize("changed", [{"eventID": "other"}, {"recipientAccountId": "444455556666"}])
+def test_another_event_has_another_key(changed: dict[str, str]) -> None:
+    assert record(1, **changed).key != record(1).key
+
+
+@pytest.mark.parametrize(
+    "event_id", ["1", "a431f05e-67e1-11ea-bc55-0242ac130003", "00000000-0000-4000-c000-000000000000"]
+)
+def test_an_event_id_that_is_no_random_uuid_is_known_again_at_any_time(event_id: str) -> None:
+    one, later = record(1, eventID=event_id), record(2, eventID=event_id)
+    assert one.key == later.key
+    assert one.key[:4] == bytes(4)
+
+
+def test_shared_event_ids_and_addenda_do_not_make_a_repeat() -> None:
+    assert record(1, sharedEventID="same").key != record(2, sharedEventID="same").key
+
+
+def test_another_scope_has_other_keys() -> None:
+    other = read_records(log_file(raw(1)), scope=b"source-2", depth_max=50, record_bytes_max=10_000)
+    assert other.records[0].key != record(1).key
+
+
+@given(
+    st.tuples(st.text(max_size=3), st.text(min_size=1, max_size=3)),
+    st.tuples(st.text(max_size=3), st.text(min_size=1, max_size=3)),
+)
+def test_account_and_event_id_do_not_run_into_each_other(one: tuple[str, str], other: tuple[str, str]) -> None:
+    keys = [judged(raw(1, recipientAccountId=account, eventID=event_id)) for account, event_id in (one, other)]
+    assert isinstance(keys[0], Record)
+    assert isinstance(keys[1], Record)
+    assert (keys[0].key == keys[1].key) == (one == other)
+
+
+@pytest.mark.parametrize("event_id", [None, "", 5, ["x"], {"a": "b"}])
+def test_without_an_event_id_the_bytes_are_the_identity(event_id: object) -> None:
+    written = raw(1, eventID=event_id)
+    found = judged(written)
+    assert isinstance(found, Record)
+    assert found.key == (1_714_557_601).to_bytes(4, "big") + hashlib.sha256(written).digest()[:12]
+
+
+def test_half_an_identity_is_none() -> None:
+    one, other = record(1, recipientAccountId=1), record(1, recipientAccountId=2)
+    assert one.key != other.key
+    surrogates = [judged(b'{"eventID":"\\ud80%d"}' % number) for number in (0, 1)]
+    assert len({each.key for each in surrogates if isinstance(each, Record)}) == 2
+
+
+@READERS
+def test_keys_are_the_same_whichever_way_a_record_was_read(reader: Reader) -> None:
+    sound = reader(log_file(raw(0), raw(1)))
+    beside_a_bad_one = reader(log_file(raw(0), b'{"x":NaN}', raw(1)))
+    assert [each.key for each in sound.records] == [each.key for each in beside_a_bad_one.records]
+    assert sound.records == beside_a_bad_one.records
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2024-05-01T10:00:01Z", 1_714_557_601),
+        ("2024-05-01T12:00:01+02:00", 1_714_557_601),
+        ("2024-05-01T10:00:01.999Z", 1_714_557_601),
+        ("2024-05-01T10:00:01", 0),
+        ("yesterday", 0),
+        ("", 0),
+        ("1969-12-31T23:59:59Z", 0),
+        ("0001-01-01T00:00:00+23:59", 0),
+        ("9999-12-31T23:59:59-23:59", 0),
+        (None, 0),
+    ],
+)
+def test_a_time_that_is_none_counts_as_zero(text: str | None, at: int) -> None:
+    assert record(1, eventTime=text).at == at
+    assert record(1, eventTime=text).key[:4] == at.to_bytes(4, "big")
+
+
+# ---------------------------------------------------------------------------------------------------------- slices
+
+
+MIXED = log_file(raw(0), b'{"x":NaN}', raw(1, x='},{"'), LONE, raw(2), b"7", raw(3), raw(4))
+
+
+def test_chunks_may_end_anywhere() -> None:
+    expected = read(MIXED)
+    assert [each.position for each in expected.bad] == [1, 5]
+    for cut in range(len(MIXED)):
+        slices = read_slices(
+            [MIXED[:cut], MIXED[cut:]],
+            scope=SCOPE,
+            depth_max=DEPTH_MAX,
+            record_bytes_max=RECORD_BYTES_MAX,
+            slice_records_max=3,
+        )
+        assert together(list(slices)) == expected
+    assert together(in_slices(MIXED, chunk_bytes=1)) == expected
+
+
+@pytest.mark.parametrize("slice_records_max", [1, 3, 1000])
+def test_slices_are_full_and_the_last_has_the_rest(slice_records_max: int) -> None:
+    sizes = [
+        len(each.records) for each in in_slices(log_file(*map(raw, range(50))), slice_records_max=slice_records_max)
+    ]
+    assert all(size == slice_records_max for size in sizes[:-1])
+    assert 0 < sizes[-1] <= slice_records_max
+    assert sum(sizes) == 50
+
+
+@given(skip=st.integers(0, 60), slice_records_max=st.integers(1, 60), chunk_bytes=st.integers(100, 20_000))
+def test_reading_goes_on_where_it_ended(skip: int, slice_records_max: int, chunk_bytes: int) -> None:
+    elements = [b'{"x":NaN}' if number % 9 == 4 else raw(number) for number in range(50)]
+    data = log_file(*elements)
+    expected = read(data)
+    rest = in_slices(data, chunk_bytes=chunk_bytes, slice_records_max=slice_records_max, skip=skip)
+    assert [each.position for part in rest for each in part.bad] == [
+        e.position for e in expected.bad if e.position >= skip
+    ]
+    assert raws(together(rest)) == [each for each in elements[skip:] if each != b'{"x":NaN}']
+
+
+def test_a_slice_is_bounded_in_bytes_too() -> None:
+    data = log_file(*(raw(number, x="y" * 10_000) for number in range(30)))
+    slices = read_slices(
+        (data[at : at + 5000] for at in range(0, len(data), 5000)),
+        scope=SCOPE,
+        depth_max=DEPTH_MAX,
+        record_bytes_max=RECORD_BYTES_MAX,
+        slice_records_max=1000,
+        slice_bytes_max=20_000,
+    )
+    assert [len(each.records) for each in slices] == [2] * 15
+
+
+def test_the_first_pass_meets_a_broken_end_before_anything_is_taken() -> None:
+    slices = read_slices(
+        [log_file(*map(raw, range(20)))[:-1]],
+        scope=SCOPE,
+        depth_max=DEPTH_MAX,
+        record_bytes_max=RECORD_BYTES_MAX,
+        slice_records_max=5,
+    )
+    with pytest.raises(Invalid):
+        list(slices)
+
+
+# ------------------------------------------------------------------------------------------------------- documents
+
+
+def test_a_record_as_plain_values() -> None:
+    assert document(raw(1)) == json.loads(raw(1))
+    assert document(LONE)["x"] == "\ud800"
+    assert document(b'{"x":1e999,"y":[1]}') == {"x": float("inf"), "y": [1]}
+    with pytest.raises(ValueError, match="NaN"):
+        document(b'{"x":NaN}')
