@@ -174,9 +174,7 @@ async def serve(
                     tasks.create_task(work.tick()),
                 ]
                 serving = tasks.create_task(server.serve(sockets=[listener]))
-                await asyncio.wait(
-                    [tasks.create_task(stop.wait()), serving], return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait([tasks.create_task(stop.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
                 log.info("stopping")
                 server.should_exit = True
                 stop.set()

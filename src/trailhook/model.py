@@ -251,6 +251,8 @@ class Watermark(Value, frozen=True, kw_only=True):
     mark_at: float
     reconciled_at: float = 0.0
     """When the slow pass over the whole reconcile window last completed here; 0 for never."""
+    start_from_at: float = 0.0
+    """The `startFrom` it was listed under: an earlier one means listing what lies before, too."""
 
 
 # --------------------------------------------------------------------------------------------------- batches
@@ -396,6 +398,11 @@ class Lane(Value, frozen=True, kw_only=True):
     opened_at: float | None = None
     held_s: float = 0.0
     """How long it has been open in all, before the present opening."""
+
+    @property
+    def waits_until_at(self) -> float:
+        """Nothing may be sent before this."""
+        return max(self.not_before_at, self.probe_at if self.open else 0.0)
 
 
 class Job(Value, frozen=True, kw_only=True):

@@ -6,12 +6,12 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from support.aws import SimulatedAws
 
+from support.aws import SimulatedAws
 from support.product import SECRET_KEY
 from support.real_data import real_data
-from support.receiver import Receiver, receiving
 from support.real_records import expected, put_bucket, raw_events
+from support.receiver import Receiver, receiving
 from support.service import Service, environment, serving
 
 pytestmark = pytest.mark.real_data

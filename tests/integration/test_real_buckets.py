@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook
-from support.aws import SimulatedAws
 
+from support.aws import SimulatedAws
 from support.product import Product, running
 from support.real_data import real_data
-from support.receiver import Receiver, receiving
 from support.real_records import expected, put_bucket, raw_events
-
+from support.receiver import Receiver, receiving
 from trailhook.clock import SystemClock
 
 pytestmark = pytest.mark.real_data

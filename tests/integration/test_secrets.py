@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 from support.aws import SimulatedAws
-
 from support.receiver import receiving
 from support.samples import log_file, log_key, record
 from support.service import Service, environment, serving

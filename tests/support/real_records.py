@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+
 from support.aws import SimulatedAws
 from support.receiver import Delivery
 

@@ -100,10 +100,12 @@ def printable(text: str) -> Sequence[str]:
 
 
 def _cell(value: object) -> Text:
-    if value is None or value == "":
+    if value is None or value in ("", [], {}):
         return Text("–")
     if isinstance(value, bool):
         return Text("yes" if value else "no")
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        value = ", ".join(value)
     return Text(" ".join(printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))))
 
 

@@ -43,6 +43,8 @@ def add(given: Document, document: DocumentFile = None) -> None:
         return
     output.say(f"Added {answer['name']}: {answer['id']}")
     output.say(f"Signing secret, shown only now: {answer['signingSecret']}")
+    for warning in answer["warnings"]:
+        output.say(f"Note: {warning}")
 
 
 @commands.command(name="set")

@@ -105,9 +105,7 @@ def _answered(lane: Lane, now: float, in_flight_max: int) -> Lane:
     if not lane.open:
         return _ramped(well.but(condition=_condition(lane, now, conditions.ACTIVE)), in_flight_max)
     if lane.successes + 1 < SUCCESSES_TO_CLOSE:
-        return well.but(
-            successes=lane.successes + 1, probe_at=now, condition=_condition(lane, now, conditions.ACTIVE)
-        )
+        return well.but(successes=lane.successes + 1, probe_at=now, condition=_condition(lane, now, conditions.ACTIVE))
     return well.but(
         open=False,
         opened_at=None,

@@ -169,10 +169,9 @@ class _Progress:
     def _line(self, doing: str) -> str:
         tally = self._stage.receiver.tally
         return (
-            f"{doing}: {self._generator.records:,} events in {self._generator.files:,} files, "
-            f"{len(self._generator.manifest):,} distinct · product: {self._counts.get('sent', 0):,} sent, "
-            f"{self._counts.get('duplicate', 0):,} repeats dropped · received {tally.events:,} "
-            f"in {tally.batches:,} batches, {tally.misbehaved} errors answered on purpose"
+            f"{doing}: {self._generator.records:,} events in, {len(self._generator.manifest):,} distinct · "
+            f"sent {self._counts.get('sent', 0):,} · received {tally.events:,} in {tally.batches:,} batches · "
+            f"repeats dropped {self._counts.get('duplicate', 0):,} · errors on purpose {tally.misbehaved}"
         )
 
 

@@ -187,17 +187,18 @@ class _Poll:
             )
 
     def _leaf(self, prefix: str, where: Directory) -> _Leaf:
-        mark = self._mark_of(prefix)
+        mark = self._mark_of(prefix if where.logs else self._source.prefix)
         reconciling = self._is_due(mark)
-        from_at = self._from_at(mark, reconciling) if where.logs else self._redelivery_at
+        from_at = self._from_at(mark, reconciling)
         return _Leaf(prefix=prefix, root=where.root, logs=where.logs, from_at=from_at, reconciling=reconciling)
 
     def _from_at(self, mark: Watermark | None, reconciling: bool) -> float:
         """The oldest label to list; 0 for all.
 
-        Never listed yet: from `start_from_at`, and what AWS may have delivered since then under an older label.
+        Never listed yet, or not that far back: from `start_from_at`, and what AWS may have delivered since then under
+        an older label.
         """
-        if mark is None:
+        if mark is None or self._source.start_from_at < mark.start_from_at:
             start_at = min(self._source.start_from_at, self._now)
             return max(0.0, start_at - (self._now - self._redelivery_at))
         usual_at = max(0.0, min(mark.mark_at, self._now) - self._settings.look_back_s)
@@ -233,6 +234,7 @@ class _Poll:
             prefix=prefix,
             mark_at=max(min(max(newest_at, settled_at), self._now), old.mark_at if old else 0.0),
             reconciled_at=self._now if reconciled or old is None else old.reconciled_at,
+            start_from_at=min(self._source.start_from_at, old.start_from_at if old else self._source.start_from_at),
         )
 
     def _is_wanted(self, step: _Branch | _Leaf, listed: Listed, key: LogKey | Ignored) -> bool:

@@ -167,12 +167,8 @@ class Sources(Protocol):
     async def due(self) -> Sequence[Job]:
         """What is worth a hint now: sources to poll, with units to read, with batches to send. Paused ones never.
 
-        A batch or unit that is leased, or not due yet, does not make its source due.
-        """
-
-    async def next_due_at(self) -> float | None:
-        """When the next thing that is known and not due now becomes due, None if nothing will: so that a sweep can
-        wake in time.
+        A batch or unit that is leased, or not due yet, does not make its source due; nor do batches whose lane waits
+        (see `Lane.waits_until_at`).
         """
 
 

@@ -238,10 +238,8 @@ async def test_what_is_leased_makes_nothing_due_until_the_lease_ends(store: Stor
     await leased_units(store, lease_s=30.0)
     await store.lease_batches("s1", limit=1, lease_s=40.0)
     assert await store.due() == []
-    assert await store.next_due_at() == clock.now() + 30
     clock.advance(31)
     assert await store.due() == [INTAKE]
-    assert await store.next_due_at() == clock.now() + 9
     clock.advance(10)
     assert list(await store.due()) == [INTAKE, DELIVER]
 
@@ -260,7 +258,6 @@ async def test_a_paused_source_is_never_due(store: Store, clock: FakeClock) -> N
     await store.add_units("s1", [a_unit("a")])
     await freeze(store, a_batch())
     assert await store.due() == []
-    assert await store.next_due_at() is None
     await store.change_source("s1", lambda source: (source.but(paused_at=None), ()))
     assert list(await store.due()) == [POLL, INTAKE, DELIVER]
 
@@ -277,10 +274,16 @@ async def test_a_clock_that_jumped_back_puts_nothing_off_for_ever(store: Store, 
     assert await store.lease("poll:s1", 60.0) is not None
 
 
-async def test_the_next_due_time_is_the_earliest_still_to_come(store: Store, clock: FakeClock) -> None:
-    assert await store.next_due_at() is None
-    await store.add_source(a_source(next_fetch_at=clock.now() - 5))
-    assert await store.next_due_at() is None
-    await store.add_source(a_source("s2", next_fetch_at=clock.now() + 50))
-    await store.add_source(a_source("s3", next_fetch_at=clock.now() + 20))
-    assert await store.next_due_at() == clock.now() + 20
+async def test_batches_whose_lane_waits_make_nothing_due_until_it_may_be_used(store: Store, clock: FakeClock) -> None:
+    source = a_source(next_fetch_at=clock.now() + 1_000)
+    await store.add_source(source)
+    await freeze(store, a_batch())
+    probe_at = clock.now() + 30
+    await store.change_lane(source.lane, lambda lane: lane.but(open=True, probe_at=probe_at))
+    assert await store.due() == []
+    clock.advance(30)
+    assert await store.due() == [DELIVER]
+    await store.change_lane(source.lane, lambda lane: lane.but(open=False, not_before_at=probe_at + 60))
+    assert await store.due() == []
+    clock.advance(-30 * DAY_S)
+    assert DELIVER in await store.due()

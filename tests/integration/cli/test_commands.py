@@ -20,6 +20,7 @@ SOURCE = {
     "callbackUrl": "https://example.com/webhook",
     "lastFetchAt": None,
 }
+ADDED = {**SOURCE, "signingSecret": "whsec_abc", "warnings": ["Another source reads this bucket."]}
 DEAD = {
     "id": "msg_a",
     "sourceId": ID,
@@ -51,7 +52,12 @@ def trailhook(api: ScriptedApi) -> Trailhook:
 
 
 def test_add_sends_the_options_as_the_apis_document(api: ScriptedApi, trailhook: Trailhook) -> None:
-    api.on("POST", "/add-source", {**SOURCE, "signingSecret": "whsec_abc"}, status=201)
+    api.on(
+        "POST",
+        "/add-source",
+        ADDED,
+        status=201,
+    )
     result = trailhook(
         "source", "add", "--name", "prod", "--bucket", "logs", "--region", "eu-central-1", "--callback-url",
         "https://example.com/webhook", "--interval", "60", "--format", "ndjson", "--max-events", "10", "--ordered",
@@ -69,11 +75,17 @@ def test_add_sends_the_options_as_the_apis_document(api: ScriptedApi, trailhook:
         "delivery": {"format": "ndjson", "maxEvents": 10, "ordered": True},
     }
     assert "whsec_abc" in result.stdout
+    assert "Another source reads this bucket." in result.stdout
     assert "hush" not in result.output
 
 
 def test_add_asks_for_the_secret_without_showing_it(api: ScriptedApi, trailhook: Trailhook) -> None:
-    api.on("POST", "/add-source", {**SOURCE, "signingSecret": "whsec_abc"}, status=201)
+    api.on(
+        "POST",
+        "/add-source",
+        ADDED,
+        status=201,
+    )
     result = trailhook("source", "add", "--access-key-id", "AKIA1", "--region", "us-east-1", stdin="hush\n")
     assert api.asked[0].body["credentials"]["secretAccessKey"] == "hush"
     assert "hush" not in result.output
@@ -87,7 +99,12 @@ def test_there_is_no_option_for_a_secret(trailhook: Trailhook) -> None:
 def test_add_takes_a_document_and_answers_in_json(
     api: ScriptedApi, trailhook: Trailhook, tmp_path: Path, from_file: bool
 ) -> None:
-    api.on("POST", "/add-source", {**SOURCE, "signingSecret": "whsec_abc"}, status=201)
+    api.on(
+        "POST",
+        "/add-source",
+        ADDED,
+        status=201,
+    )
     content = json.dumps({"name": "old", "filter": {"include": {"eventName": ["Put*"]}}})
     (tmp_path / "source.json").write_text(content)
     where = str(tmp_path / "source.json") if from_file else "-"

@@ -93,7 +93,6 @@ async def test_no_hot_verb_walks_over_a_big_table(watched: Watched, clock: FakeC
     watched.scans()
 
     await store.due()
-    await store.next_due_at()
     await store.totals("s1")
     (unit, *_) = await store.lease_units("s1", limit=50, bytes_max=PLENTY, lease_s=60.0)
     await store.postpone_units("s1", unit.token, [unit.id], due_at=clock.now(), detail="", attempt=True)

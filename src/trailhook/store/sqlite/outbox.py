@@ -177,7 +177,8 @@ def _change_lane(db: apsw.Connection, key: str, change: Callable[[Lane], Lane]) 
         return old
     new = new.but(revision=old.revision + 1)
     db.execute(
-        "INSERT INTO lanes (key, doc) VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc",
-        (key, msgspec.json.encode(new)),
+        """INSERT INTO lanes (key, doc, waits_until_at) VALUES (?, ?, ?)
+        ON CONFLICT DO UPDATE SET doc = excluded.doc, waits_until_at = excluded.waits_until_at""",
+        (key, msgspec.json.encode(new), new.waits_until_at),
     )
     return new

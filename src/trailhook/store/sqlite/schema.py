@@ -27,7 +27,7 @@ CREATE TABLE documents (
 CREATE INDEX documents_idempotency ON documents (changed_at) WHERE kind = 'idempotency';
 
 CREATE TABLE leases (name TEXT PRIMARY KEY, token INTEGER NOT NULL, until_at REAL NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE lanes (key TEXT PRIMARY KEY, doc BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE lanes (key TEXT PRIMARY KEY, doc BLOB NOT NULL, waits_until_at REAL NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE sources (
     num INTEGER PRIMARY KEY,
@@ -35,7 +35,8 @@ CREATE TABLE sources (
     doc BLOB,                            -- NULL once removed: the log still names the source
     created_at REAL NOT NULL,
     next_fetch_at REAL NOT NULL,
-    paused INTEGER NOT NULL
+    paused INTEGER NOT NULL,
+    lane TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE totals (                    -- one row per source that is not removed
@@ -72,6 +73,7 @@ CREATE TABLE watermarks (
     prefix TEXT NOT NULL,
     mark_at REAL NOT NULL,
     reconciled_at REAL NOT NULL,
+    start_from_at REAL NOT NULL,
     PRIMARY KEY (source, intake, place, prefix)
 ) STRICT, WITHOUT ROWID;
 

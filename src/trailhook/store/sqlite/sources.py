@@ -44,16 +44,13 @@ class SqliteSources(Part):
     async def due(self) -> Sequence[Job]:
         return await self._read(_due, self._due())
 
-    async def next_due_at(self) -> float | None:
-        return await self._read(_next_due_at, self._due())
-
 
 def _add(db: apsw.Connection, source: Source) -> Source:
     num = value(
         db,
-        """INSERT INTO sources (id, doc, created_at, next_fetch_at, paused) VALUES (?, ?, ?, ?, ?)
+        """INSERT INTO sources (id, doc, created_at, next_fetch_at, paused, lane) VALUES (?, ?, ?, ?, ?, ?)
         ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, created_at = excluded.created_at,
-            next_fetch_at = excluded.next_fetch_at, paused = excluded.paused WHERE doc IS NULL
+            next_fetch_at = excluded.next_fetch_at, paused = excluded.paused, lane = excluded.lane WHERE doc IS NULL
         RETURNING num""",
         (source.id, *_columns(source)),
     )
@@ -64,7 +61,8 @@ def _add(db: apsw.Connection, source: Source) -> Source:
 
 
 def _columns(source: Source) -> tuple[Any, ...]:
-    return msgspec.json.encode(source), source.created_at, source.next_fetch_at, source.paused_at is not None
+    doc = msgspec.json.encode(source)
+    return doc, source.created_at, source.next_fetch_at, source.paused_at is not None, source.lane
 
 
 def _source(db: apsw.Connection, source_id: str) -> Source:
@@ -86,7 +84,7 @@ def _change(db: apsw.Connection, source_id: str, change: Change, now: float) -> 
         return old, old
     new = new.but(revision=old.revision + 1)
     db.execute(
-        "UPDATE sources SET doc = ?, created_at = ?, next_fetch_at = ?, paused = ? WHERE id = ?",
+        "UPDATE sources SET doc = ?, created_at = ?, next_fetch_at = ?, paused = ?, lane = ? WHERE id = ?",
         (*_columns(new), source_id),
     )
     freeze(db, source_num(db, source_id), notices, now)
@@ -151,24 +149,15 @@ DUE = """
         EXISTS (SELECT 1 FROM units WHERE source = s.num AND state = 'waiting' AND available_at <= :now)
         OR EXISTS (SELECT 1 FROM units WHERE source = s.num AND state = 'waiting' AND available_at > :horizon),
         EXISTS (SELECT 1 FROM batches WHERE source = s.num AND state = 'waiting' AND available_at <= :now)
-        OR EXISTS (SELECT 1 FROM batches WHERE source = s.num AND state = 'waiting' AND available_at > :horizon)
-    FROM sources s WHERE NOT s.paused AND s.doc IS NOT NULL"""
-NEXT_DUE = """
-    SELECT iif(s.next_fetch_at > :now, s.next_fetch_at, NULL),
-        (SELECT min(available_at) FROM units WHERE source = s.num AND state = 'waiting' AND available_at > :now),
-        (SELECT min(available_at) FROM batches WHERE source = s.num AND state = 'waiting' AND available_at > :now)
+        OR EXISTS (SELECT 1 FROM batches WHERE source = s.num AND state = 'waiting' AND available_at > :horizon),
+        EXISTS (SELECT 1 FROM lanes WHERE key = s.lane AND waits_until_at > :now AND waits_until_at <= :horizon)
     FROM sources s WHERE NOT s.paused AND s.doc IS NOT NULL"""
 
 
 def _due(db: apsw.Connection, due: Due) -> list[Job]:
     return [
         Job(kind=kind, source_id=source_id)
-        for source_id, *flags in db.execute(DUE, msgspec.structs.asdict(due))
-        for kind, flag in zip(("poll", "intake", "deliver"), flags, strict=True)
+        for source_id, poll, intake, deliver, lane_waits in db.execute(DUE, msgspec.structs.asdict(due))
+        for kind, flag in (("poll", poll), ("intake", intake), ("deliver", deliver and not lane_waits))
         if flag
     ]
-
-
-def _next_due_at(db: apsw.Connection, due: Due) -> float | None:
-    found = (at for times in db.execute(NEXT_DUE, {"now": due.now}) for at in times)
-    return min((at for at in found if at is not None and at <= due.horizon), default=None)

@@ -59,7 +59,7 @@ class SqliteUnits(Part):
 def _watermarks(db: apsw.Connection, source_id: str) -> list[Watermark]:
     found = rows(
         db,
-        """SELECT intake, place, prefix, mark_at, reconciled_at FROM watermarks
+        """SELECT intake, place, prefix, mark_at, reconciled_at, start_from_at FROM watermarks
         WHERE source = (SELECT num FROM sources WHERE id = ?)""",
         (source_id,),
     )
@@ -71,9 +71,12 @@ def _add_units(
 ) -> int:
     source = source_num(db, source_id)
     db.executemany(
-        """INSERT OR REPLACE INTO watermarks (source, intake, place, prefix, mark_at, reconciled_at)
-        VALUES (?, ?, ?, ?, ?, ?)""",
-        [(source, mark.intake, mark.place, mark.prefix, mark.mark_at, mark.reconciled_at) for mark in marks],
+        """INSERT OR REPLACE INTO watermarks (source, intake, place, prefix, mark_at, reconciled_at, start_from_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?)""",
+        [
+            (source, each.intake, each.place, each.prefix, each.mark_at, each.reconciled_at, each.start_from_at)
+            for each in marks
+        ],
     )
     added = db.executemany(
         """INSERT OR IGNORE INTO units (source, identity, intake, place, name, version, endpoint_url, region,
