@@ -1,8 +1,9 @@
 """The rules of a lane: one callback, its breaker, and how much may be in flight there.
 
 A closed lane lets `limit` requests fly. It opens on a run of failures, and then lets one probe at a time through
-while everything else waits without spending attempts. The first good answer to a probe says that all is well again, a
-second closes the lane, and what may be in flight grows again from one. An answer about the content (refused, too large) is a good one: somebody is there.
+while everything else waits without spending attempts. The first good answer to a probe says that all is well again,
+a second closes the lane, and what may be in flight grows again from one. An answer about the content (refused, too
+large) is a good one: somebody is there.
 
 All functions are pure: they take the lane as it is and return it as it should be, the very same one if nothing
 changed. While a lane is open one answer is heard for each probe: what was in flight when it opened counts no more.
