@@ -104,14 +104,20 @@ class Intake:
         self._rng = rng
 
     async def run(self, source_id: str) -> None:
-        """Take in whatever is due. Ends early, without harm, when the source is paused, full or gone."""
+        """Take in whatever is due. Ends early, without harm, when the source is paused, full or gone.
+
+        A source whose objects cannot be read is asked for one of them a run, until that works.
+        """
+        probed = False
         while True:
             source = await self._store.source(source_id)
-            if source.paused_at is not None or await self._outbox_full(source):
+            blocked = source.reading.state != FetchState.ACTIVE
+            if source.paused_at is not None or (blocked and probed) or await self._outbox_full(source):
                 return
+            probed = blocked
             units = await self._store.lease_units(
                 source_id,
-                limit=self._settings.group_units_max,
+                limit=1 if blocked else self._settings.group_units_max,
                 bytes_max=self._settings.group_bytes_max,
                 lease_s=self._settings.unit_lease_s,
             )
