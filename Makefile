@@ -11,10 +11,11 @@ MADE := $(VENV)/.made-by-$(notdir $(PYTHON))
 RUN  := $(VENV)/.run
 DEMO := $(VENV)/.demo
 DEV  := $(VENV)/.dev
+UV   := $(VENV)/.uv/bin/uv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint format bench soak lock clean
+.PHONY: help install demo test lint format bench profile soak lock clean
 
 help: ## show this list
 	@echo 'make TARGET [ARGS="…"] [PYTHON=python3.12]'
@@ -41,13 +42,16 @@ format: $(DEV) ## format the code and fix what can be fixed by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEV) ## measure the path of the data against its floor, on generated files
-	$(BIN)/python -m bench.run $(ARGS)
+bench: $(DEV) ## measure how fast the product forwards, against the floor; FULL=1 takes four times as much
+	$(BIN)/python -m bench.run $(if $(FULL),--full) $(ARGS)
 
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+profile: $(DEV) ## find out where the time goes, by stage; ARGS="quiet single" names the shapes
+	$(BIN)/python -m bench.profile $(ARGS)
+
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
 
-lock: $(DEV) ## write requirements/ anew from pyproject.toml; ARGS=--upgrade takes newer versions
+lock: $(UV) ## write requirements/ anew from pyproject.toml; ARGS=--upgrade takes newer versions
 	$(LOCK) --all-extras -o requirements/dev.txt $(ARGS)
 	$(LOCK) --extra build --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) --extra build -c requirements/demo.txt -o requirements/run.txt
@@ -61,6 +65,12 @@ $(MADE):
 	  echo 'Trailhook needs Python 3.11 or newer and "$(PYTHON)" is not. Name another: make PYTHON=python3.12 …' >&2; \
 	  exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# Apart from the locked sets: what makes the locks must not need one that is whole.
+$(UV): $(MADE)
+	$(PYTHON) -m venv --clear $(VENV)/.uv
+	$(VENV)/.uv/bin/python -m pip --disable-pip-version-check --quiet install 'uv>=0.13,<1'
 	@touch $@
 
 $(RUN): requirements/run.txt pyproject.toml $(MADE)

@@ -1,180 +1,78 @@
-"""How far the path of the data is from its floor, on generated files: `make bench`.
+"""How fast Trailhook forwards, measured from outside: `make bench`, `make bench FULL=1`.
 
-The floor is the least that any forwarder must do with the same bytes: inflate a file, find where its records begin
-and end, join them into bodies. The path is the product's own code, from a file's bytes to signed batches. Neither
-includes the store, the network or AWS. CPU time of one core, best of several rounds.
+The product runs as its users run it, on one core, between a stub of S3 and a sink on the others. Before each shape the
+floor is measured on the same files: inflate, split, join. A run whose events do not all arrive exactly once, byte for
+byte and well signed, has no result.
 """
 
 import argparse
-import gzip
 import platform
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 
-import msgspec
-from isal import isal_zlib
+from bench import path, report
+from bench.corpus import Shape
+from bench.forwarding import Result, forward, machine, naive
 
-from trailhook import body
-from trailhook.cloudtrail.records import Record, read_records
-from trailhook.delivery import sign
-from trailhook.demo.generator import Generator
-from trailhook.intake.cut import cut
-from trailhook.intake.inflate import inflate
-from trailhook.model import DeliveryOptions
-from trailhook.settings import Settings
-
-STARTED_AT = 1_750_000_000.0
-SOURCE_ID = "00000000-0000-4000-8000-000000000000"
-SECRET = bytes(range(32))
-LARGE_RECORDS = 2_000
-GZIP_WINDOW = 31
-
-SETTINGS = Settings()
-OPTIONS = DeliveryOptions()
-
-Stages = dict[str, float]
-"""CPU seconds by stage."""
+BASELINE = "baseline"
+LATEST = "latest"
 
 
-class Raws(msgspec.Struct):
-    """A log file, its records untouched."""
-
-    Records: list[msgspec.Raw]
-
-
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """Files of one shape, in the groups that share an intake transaction."""
-
-    name: str
-    groups: Sequence[Sequence[bytes]]
-    files: int
-    events: int
-    inflated_bytes: int
+def shapes(full: bool) -> list[Shape]:
+    """What buckets look like: the first four as they differ in file size, then what makes events special."""
+    times = 4 if full else 1
+    return [
+        Shape("busy", 60 * times, 2_000),
+        Shape("typical", 1_000 * times, 53),
+        Shape("quiet", 4_000 * times, 5),
+        Shape("big", 1, 230_000),
+        Shape("repeats", 1_000 * times, 53, repeat_share=0.21),
+        Shape("replay", 60 * times, 2_000, waves=2),
+        Shape("single", 100 * times, 53, options=(("format", "single"),)),
+        Shape("idle", 12 * times, 53, one_by_one=True),
+    ]
 
 
-@contextmanager
-def timed(stages: Stages, stage: str) -> Iterator[None]:
-    """Add the CPU time of what runs inside to a stage."""
-    started_s = time.process_time()
-    yield
-    stages[stage] = stages.get(stage, 0.0) + time.process_time() - started_s
+def measured(wanted: list[Shape], *, rounds: int, peer: bool) -> list[Result]:
+    """Each shape, the best of some rounds by CPU time; the peer on the first two."""
+    results = []
+    for shape in wanted:
+        results.append(min((forward(shape) for _ in range(rounds)), key=lambda each: each.cpu_s))
+        _tell(results[-1])
+        if peer and shape.name in ("busy", "typical"):
+            results.append(naive(shape))
+            _tell(results[-1])
+    return results
 
 
-def generated(events: int, seed: int) -> list[tuple[bytes, ...]]:
-    """The records of as many generated files as it takes: 5 to 53 a file, now and then hundreds."""
-    generator, files = Generator(seed), []
-    while generator.records < events:
-        file = generator.next_file(STARTED_AT + 10.0 * generator.files)
-        if file.records:
-            files.append(file.records)
-    return files
-
-
-def corpus(name: str, files: Sequence[Sequence[bytes]]) -> Corpus:
-    """Write the records as CloudTrail's files and group those as intake would."""
-    plain = [b'{"Records":[' + b",".join(records) + b"]}" for records in files]
-    zipped = [gzip.compress(each, 6, mtime=0) for each in plain]
-    return Corpus(name, list(grouped(zipped)), len(files), sum(map(len, files)), sum(map(len, plain)))
-
-
-def grouped(files: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """By the limits of one intake transaction."""
-    group: list[bytes] = []
-    for file in files:
-        full = sum(map(len, group)) + len(file) > SETTINGS.group_bytes_max
-        if group and (full or len(group) == SETTINGS.group_units_max):
-            yield group
-            group = []
-        group.append(file)
-    yield group
-
-
-def floor(corpus: Corpus) -> Stages:
-    """Inflate, split, join: nothing is looked at, nothing is kept."""
-    stages: Stages = {}
-    decoder = msgspec.json.Decoder(Raws)
-    for group in corpus.groups:
-        with timed(stages, "inflate"):
-            plain = [isal_zlib.decompress(file, GZIP_WINDOW) for file in group]
-        with timed(stages, "split"):
-            records = [record for each in plain for record in decoder.decode(each).Records]
-        with timed(stages, "join"):
-            for start in range(0, len(records), OPTIONS.max_events):
-                b",".join(records[start : start + OPTIONS.max_events])
-    return stages
-
-
-def path(corpus: Corpus) -> Stages:
-    """The product's own code, as `intake` and `deliver` call it."""
-    stages: Stages = {}
-    for group in corpus.groups:
-        with timed(stages, "inflate"):
-            plain = [
-                inflate(file, bytes_max=SETTINGS.small_unit_bytes_max, ratio_max=SETTINGS.inflate_ratio_max)
-                for file in group
-            ]
-        with timed(stages, "split, keys, fields"):
-            records = [record for each in plain for record in _read(each)]
-        with timed(stages, "cut"):
-            pieces = list(cut(records, OPTIONS, source_id=SOURCE_ID))
-        with timed(stages, "freeze (join, compress, hash)"):
-            batches = [
-                body.freeze(piece, source_id=SOURCE_ID, options=OPTIONS, batch_id=body.new_batch_id())
-                for piece in pieces
-            ]
-        with timed(stages, "check and inflate to send"):
-            wires = [body.wire(batch) for batch in batches]
-        with timed(stages, "sign"):
-            for batch, wire in zip(batches, wires, strict=True):
-                sign.headers(batch.id, wire, STARTED_AT, [SECRET])
-    return stages
-
-
-def _read(plain: bytes) -> list[Record]:
-    read = read_records(
-        plain,
-        scope=SOURCE_ID.encode(),
-        depth_max=SETTINGS.record_depth_max,
-        record_bytes_max=SETTINGS.record_bytes_max,
+def _tell(result: Result) -> None:
+    print(
+        f"  {result.shape:8} {result.who:9} {result.cpu_s_per_million:8.1f} CPU-s/M {result.wall_s:7.2f} s", flush=True
     )
-    return list(read.records)
-
-
-def best(measure: Callable[[Corpus], Stages], corpus: Corpus, rounds: int) -> Stages:
-    """The round that took the least."""
-    return min((measure(corpus) for _ in range(rounds)), key=lambda stages: sum(stages.values()))
-
-
-def report(corpus: Corpus, rounds: int) -> None:
-    """Print both, stage by stage, in microseconds an event."""
-    results = {"floor": best(floor, corpus, rounds), "path": best(path, corpus, rounds)}
-    size = corpus.inflated_bytes // corpus.events
-    print(f"\n{corpus.name}: {corpus.files:,} files, {corpus.events:,} events of {size:,} bytes")
-    for name, stages in results.items():
-        for stage, seconds in stages.items():
-            print(f"  {name:6} {stage:30} {seconds / corpus.events * 1e6:7.2f} µs an event")
-        total_s = sum(stages.values())
-        print(f"  {name:6} {'total':30} {total_s / corpus.events * 1e6:7.2f} µs an event", end="")
-        print(f", {corpus.events / total_s:,.0f} events/s a core")
-    print(f"  path / floor {sum(results['path'].values()) / sum(results['floor'].values()):32.1f}")
 
 
 def main() -> None:
-    """Measure small files, as real accounts have them, and large ones."""
+    """Measure, tell, keep."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__.partition("\n")[0])
-    parser.add_argument("--events", type=int, default=20_000, help="about how many to generate (default 20000)")
-    parser.add_argument("--rounds", type=int, default=5, help="the best of so many counts (default 5)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--full", action="store_true", help="four times as much of everything")
+    parser.add_argument("--only", action="append", default=[], metavar="SHAPE", help="some shapes only, and no peer")
+    parser.add_argument("--rounds", type=int, default=1, help="the best of so many counts (default 1)")
+    parser.add_argument("--keep", default=LATEST, metavar="NAME", help=f"keep under this name (default {LATEST})")
+    parser.add_argument("--path", action="store_true", help="measure the pure path by stages instead")
     options = parser.parse_args()
-    print(f"Python {platform.python_version()}, {platform.machine()}, one core, best of {options.rounds}")
-    files = generated(options.events, options.seed)
-    records = [record for file in files for record in file]
-    large = [records[start : start + LARGE_RECORDS] for start in range(0, len(records), LARGE_RECORDS)]
-    for each in (corpus("small files", files), corpus("large files", large)):
-        report(each, options.rounds)
+    if options.path:
+        path.main([])
+        return
+    here = machine()
+    print(f"{platform.machine()}, {', '.join(f'{name} {value}' for name, value in here.items())}", flush=True)
+    wanted = [each for each in shapes(options.full) if not options.only or each.name in options.only]
+    results = measured(wanted, rounds=options.rounds, peer=not options.only)
+    size = "full" if options.full else "quick"
+    baseline = report.read(report.RESULTS / f"{BASELINE}-{size}.json")
+    print("\n" + report.table(results, baseline))
+    if not options.only:
+        kept = Path(report.RESULTS / f"{options.keep}-{size}.json")
+        report.keep(kept, results, here)
+        print(f"\nKept in {kept}")
 
 
 if __name__ == "__main__":

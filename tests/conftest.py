@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from support.aws import SimulatedAws, simulated_aws
+from support.mongod import shared_mongodb
+from support.valkey import any_redis
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +14,17 @@ def aws() -> Iterator[SimulatedAws]:
     """A simulated AWS account; each test has buckets of its own in it."""
     with simulated_aws() as account:
         yield account
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A database in a Redis or Valkey; a test that uses it empties it first."""
+    with any_redis() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MongoDB; a test appends the name of its database."""
+    with shared_mongodb(tmp_path_factory.mktemp("mongod")) as url:
+        yield url

@@ -1,22 +1,15 @@
 """The composition root: settings in, running parts out. The one file that names concrete classes."""
 
-import asyncio
-import logging
 import random
-import signal
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
-from fastapi import FastAPI
-
 from trailhook import body
-from trailhook.clock import Clock, SystemClock
+from trailhook.clock import Clock
 from trailhook.delivery.deliver import Deliverer
-from trailhook.errors import KeyUnavailable, SettingsError
+from trailhook.errors import CredentialsInvalid, KeyUnavailable, SettingsError
 from trailhook.intake.intake import Intake
 from trailhook.jobs import Jobs
 from trailhook.model import Source
@@ -26,24 +19,26 @@ from trailhook.net.transport import HttpTransport
 from trailhook.notify import Notifier
 from trailhook.queue.base import Queue
 from trailhook.queue.local import LocalQueue
+from trailhook.queue.redis import RedisQueue
 from trailhook.security.base import Vault
 from trailhook.security.secrets import SourceSecrets
 from trailhook.security.tokens import Scope, Tokens
 from trailhook.security.vault import AesVault, MasterKeys, key_check, load_or_create_key_file, verify_key_check
 from trailhook.settings import Settings
 from trailhook.sources.aws_identity import Identities
-from trailhook.sources.base import Access
+from trailhook.sources.base import Access, WayIn
+from trailhook.sources.lookup import LookupEvents
 from trailhook.sources.s3 import S3Polling
+from trailhook.sources.sqs import SqsNotifications
 from trailhook.store.base import Limits, Store
 from trailhook.store.ownership import own
 from trailhook.store.sqlite import SqliteStore
 from trailhook.telemetry import Metrics
 
-log = logging.getLogger(__name__)
-
 STORE_FILE = "trailhook.sqlite"
 KEY_FILE = "master.keys"
 KEY_CHECK = ("meta", "key-check")
+FIRST_TOKEN_LEASE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,24 +60,33 @@ class Parts:
 
 
 @asynccontextmanager
-async def build(settings: Settings, *, clock: Clock, announce: Callable[[str], None]) -> AsyncIterator[Parts]:
-    """Open every part and close it again. Raises `SettingsError` when what is set cannot work."""
+async def build(
+    settings: Settings, *, clock: Clock, announce: Callable[[str], None], first_token: bool = True
+) -> AsyncIterator[Parts]:
+    """Open every part and close it again: MongoDB and Redis where they are set, else what is embedded.
+
+    An installation that has no API token gets one, unless `first_token` is off. Raises `SettingsError` when what is
+    set cannot work.
+    """
+    _check(settings)
     async with AsyncExitStack() as stack:
-        _make_data_dir(settings.data_dir)
-        stack.enter_context(own(settings.data_dir))
+        if settings.mongodb_url is None:
+            _make_data_dir(settings.data_dir)
+            stack.enter_context(own(settings.data_dir))
         vault = AesVault(_master_keys(settings, announce))
-        store = await stack.enter_async_context(
-            SqliteStore.open(settings.data_dir / STORE_FILE, clock=clock, limits=limits(settings))
-        )
+        store = await stack.enter_async_context(_store(settings, clock))
         await _check_master_key(store, vault)
         tokens = Tokens(store, clock)
-        await _first_token(tokens, settings, announce)
+        if settings.api_token is not None:
+            await tokens.bootstrap(settings.api_token)
+        elif first_token:
+            await _first_token(store, tokens, announce)
         callback_guard, aws_guard = Guard.for_callbacks(settings), Guard.for_aws(settings)
         yield Parts(
             settings=settings,
             clock=clock,
             store=store,
-            queue=LocalQueue(clock),
+            queue=await stack.enter_async_context(_queue(settings, clock)),
             vault=vault,
             secrets=SourceSecrets(vault),
             tokens=tokens,
@@ -97,11 +101,23 @@ async def build(settings: Settings, *, clock: Clock, announce: Callable[[str], N
 def jobs(parts: Parts, rng: random.Random) -> Jobs:
     """The jobs over these parts."""
     identities = Identities(parts.aws, parts.settings, parts.clock, on_request=parts.metrics.aws_request)
-    ways = {"s3": S3Polling(parts.aws, identities, parts.settings, parts.clock, parts.metrics.aws_request)}
+    asking = (parts.aws, identities, parts.settings, parts.clock, parts.metrics.aws_request)
+    ways: dict[str, WayIn] = {
+        "s3": S3Polling(*asking),
+        "sqs": SqsNotifications(*asking),
+        "lookup": LookupEvents(*asking, documents=parts.store, rng=rng),
+    }
+    listening = {"sqs": SqsNotifications(*asking, wait_s=parts.settings.sqs_wait_s)}
     notifier = Notifier(parts.store, parts.queue, parts.clock, body.new_batch_id)
 
     def access(source: Source) -> Access:
-        return Access(source=source, credentials=parts.secrets.credentials(source))
+        try:
+            return Access(source=source, credentials=parts.secrets.credentials(source))
+        except KeyUnavailable as error:
+            raise CredentialsInvalid(
+                "The stored credentials cannot be opened with the master keys at hand.",
+                "Bring back the master key they were sealed with (TRAILHOOK_MASTER_KEYS), or enter them again.",
+            ) from error
 
     intake = Intake(
         store=parts.store,
@@ -128,6 +144,7 @@ def jobs(parts: Parts, rng: random.Random) -> Jobs:
         store=parts.store,
         queue=parts.queue,
         ways=ways,
+        listening=listening,
         access=access,
         intake=intake,
         deliverer=deliverer,
@@ -149,89 +166,48 @@ def limits(settings: Settings) -> Limits:
     )
 
 
-async def serve(
-    settings: Settings,
-    *,
-    clock: Clock | None = None,
-    announce: Callable[[str], None] = print,
-    stop: asyncio.Event | None = None,
-) -> None:
-    """Run the API and the jobs in this process until SIGTERM, SIGINT or `stop`.
-
-    `announce` is told what a person should read: the address, and on the first run the token and the key file.
-    """
-    from trailhook.api.server import create_app  # noqa: PLC0415 - the API builds on Parts, which are defined here
-
-    stop = stop or asyncio.Event()
-    async with build(settings, clock=clock or SystemClock(), announce=announce) as parts:
-        server, listener = _server(create_app(parts), settings)
-        with listener, _stopped_by_signals(stop):
-            announce(f"Trailhook listens on {_address(settings, listener)}")
-            async with asyncio.TaskGroup() as tasks:
-                work = jobs(parts, random.SystemRandom())
-                running = [
-                    tasks.create_task(parts.queue.run(work.handlers(), concurrency=work.concurrency())),
-                    tasks.create_task(work.tick()),
-                ]
-                serving = tasks.create_task(server.serve(sockets=[listener]))
-                await asyncio.wait([tasks.create_task(stop.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
-                log.info("stopping")
-                server.should_exit = True
-                stop.set()
-                for task in running:
-                    task.cancel()
+def _check(settings: Settings) -> None:
+    """Refuse what would not do what was asked for."""
+    if settings.redis_url is not None and settings.mongodb_url is None:
+        raise SettingsError(
+            "TRAILHOOK_REDIS_URL is for many processes and the embedded store is for one: set TRAILHOOK_MONGODB_URL "
+            "too, or leave both out"
+        )
+    if settings.mongodb_url is not None and settings.master_keys is None:
+        raise SettingsError(
+            "TRAILHOOK_MASTER_KEYS is required with TRAILHOOK_MONGODB_URL, the same in every process; "
+            "`trailhook key new` makes one"
+        )
+    if settings.notify_urls:
+        raise SettingsError("TRAILHOOK_NOTIFY_URLS is not available in this version: notices go to the callback")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, leaving the signals to us: the jobs have to stop with it."""
+def _store(settings: Settings, clock: Clock) -> AbstractAsyncContextManager[Store]:
+    if settings.mongodb_url is None:
+        return SqliteStore.open(settings.data_dir / STORE_FILE, clock=clock, limits=limits(settings))
+    from trailhook.store.mongo import MongoStore  # noqa: PLC0415 - an embedded installation does without the driver
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    # By the server's clock, not ours: those of many machines differ.
+    return MongoStore.open(settings.mongodb_url, limits=limits(settings))
 
 
-def _server(app: FastAPI, settings: Settings) -> tuple[uvicorn.Server, socket.socket]:
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=settings.behind_proxy,
-        timeout_graceful_shutdown=int(settings.shutdown_s),
-        ssl_certfile=settings.tls_cert,
-        ssl_keyfile=settings.tls_key,
+def _queue(settings: Settings, clock: Clock) -> AbstractAsyncContextManager[Queue]:
+    if settings.redis_url is None:
+        return nullcontext(LocalQueue(clock, job_timeout_s=settings.job_timeout_s))
+    return RedisQueue.open(
+        settings.redis_url,
+        clock=clock,
+        rng=random.SystemRandom(),
+        job_timeout_s=settings.job_timeout_s,
+        rest_s={"sweep": settings.sweep_every_s, "janitor": settings.clean_every_s},
     )
-    try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listener = socket.create_server((settings.host, settings.port), family=family)
-    except OSError as error:
-        raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
-    return _Server(config), listener
-
-
-def _address(settings: Settings, listener: socket.socket) -> str:
-    scheme = "https" if settings.tls_cert else "http"
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"{scheme}://{host}:{listener.getsockname()[1]}"
-
-
-@contextmanager
-def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
 
 
 def _make_data_dir(path: Path) -> None:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"TRAILHOOK_DATA_DIR cannot be made: {error.strerror}") from error
+        raise SettingsError(f"TRAILHOOK_DATA_DIR, {path}, cannot be made: {error.strerror}") from error
 
 
 def _master_keys(settings: Settings, announce: Callable[[str], None]) -> MasterKeys:
@@ -245,7 +221,7 @@ def _master_keys(settings: Settings, announce: Callable[[str], None]) -> MasterK
         )
     keys, created = load_or_create_key_file(path)
     if created:
-        announce(f"Made the master key {path}: back it up, stored credentials cannot be opened without it")
+        announce(f"Made the master key {path.resolve()}: back it up, stored credentials cannot be opened without it")
     return keys
 
 
@@ -265,9 +241,11 @@ async def _check_master_key(store: Store, vault: AesVault) -> None:
         ) from error
 
 
-async def _first_token(tokens: Tokens, settings: Settings, announce: Callable[[str], None]) -> None:
-    if settings.api_token is not None:
-        await tokens.bootstrap(settings.api_token)
-    elif not await tokens.list():
+async def _first_token(store: Store, tokens: Tokens, announce: Callable[[str], None]) -> None:
+    lease = await store.lease("first-token", FIRST_TOKEN_LEASE_S)
+    if lease is None:  # another process, started at the same moment, is making it
+        return
+    if not await tokens.list():
         text, _ = await tokens.create("first run", [Scope.ADMIN])
         announce(f"Your API token, shown this once: {text}")
+    await store.release(lease)

@@ -8,6 +8,9 @@ PAUSED = "paused"
 DELIVERY_FAILING = "delivery_failing"
 NEEDS_ATTENTION = "needs_attention"
 
+BEHIND_S = 900.0
+"""A source whose LookupEvents are so late says so, although nothing is wrong with it."""
+
 SEVERITY = (
     ACTIVE,
     PAUSED,
@@ -43,7 +46,13 @@ def worse(one: Condition, other: Condition) -> Condition:
 
 def fetch_state(source: Source) -> Condition:
     """How fetching is, whether or not a user holds the source."""
-    return worse(source.fetch, source.reading)
+    condition = worse(source.fetch, source.reading)
+    if condition.state == ACTIVE and source.behind_s >= BEHIND_S:
+        return condition.but(
+            reason=f"LookupEvents cannot keep up: it is {source.behind_s / 60:.0f} minutes behind.",
+            remedy="It gives 100 events a second at most: have a trail write to a bucket, and set s3Bucket.",
+        )
+    return condition
 
 
 def delivery_state(source: Source, lane: Lane) -> Condition:

@@ -3,6 +3,7 @@
     TrailhookError
     ├── Transient               try again later, the same way        (retry_after_s, when the other side said)
     │   ├── Throttled           the other side asks us to slow down
+    │   ├── Unexplained         refused for a reason we do not know: after some tries it counts as Invalid
     │   └── StoreUnavailable    our own store: never counted against anybody else
     ├── Invalid                 these bytes can never be read: quarantine them, go on with the rest
     ├── ObjectGone              this one object is out of reach for good (deleted, archived): quarantine it
@@ -32,6 +33,7 @@ class FetchState(StrEnum):
 
     ACTIVE = "active"
     CLOCK_SKEWED = "clock_skewed"
+    NEEDS_ATTENTION = "needs_attention"
     MISCONFIGURED = "misconfigured"
     ACCESS_DENIED = "access_denied"
     CREDENTIALS_EXPIRED = "credentials_expired"
@@ -52,6 +54,10 @@ class Transient(TrailhookError):
 
 class Throttled(Transient):
     """The other side asks us to slow down."""
+
+
+class Unexplained(Transient):
+    """Refused for a reason we do not know, and not for a lack on the other side."""
 
 
 class StoreUnavailable(Transient):

@@ -21,8 +21,8 @@ from trailhook.store.base import Store
 
 log = logging.getLogger(__name__)
 
-POLL_LEASE_S = 60.0
-"""Two workers polling one source at once is waste, not harm: this only makes it rare."""
+UNANSWERED_POLLS_MAX = 10
+"""Failures in a row that are no chance any more: some minutes, in which the waits grew to the source's interval."""
 CLEAN_STEPS = 20
 
 
@@ -35,6 +35,7 @@ class Jobs:
         store: Store,
         queue: Queue,
         ways: Mapping[str, WayIn],
+        listening: Mapping[str, WayIn],
         access: Callable[[Source], Access],
         intake: Intake,
         deliverer: Deliverer,
@@ -46,6 +47,7 @@ class Jobs:
         self._store = store
         self._queue = queue
         self._ways = ways
+        self._listening = listening
         self._access = access
         self._intake = intake
         self._deliverer = deliverer
@@ -58,7 +60,9 @@ class Jobs:
         """Each job, wrapped so that it never raises."""
         return {
             "poll": _contained("poll", self.poll),
-            "intake": _contained("intake", self._intake.run),
+            "listen": _contained("listen", self.listen),
+            "intake": _contained("intake", self.intake),
+            "lookup": _contained("lookup", self._intake.run),
             "deliver": _contained("deliver", self._deliverer.run),
             "sweep": _contained("sweep", self.sweep),
             "janitor": _contained("janitor", self.janitor),
@@ -68,7 +72,9 @@ class Jobs:
         """How many of each may run at a time in one process."""
         return {
             "poll": self._settings.poll_jobs,
+            "listen": self._settings.listen_jobs,
             "intake": self._settings.intake_jobs,
+            "lookup": self._settings.lookup_jobs,
             "deliver": self._settings.deliver_jobs,
             "sweep": 1,
             "janitor": 1,
@@ -79,7 +85,7 @@ class Jobs:
         clean_at = self._clock.now()
         while True:
             await self._queue.hint(Job(kind="sweep"))
-            if self._clock.now() >= clean_at:
+            if not 0 < clean_at - self._clock.now() <= self._settings.clean_every_s:
                 clean_at = self._clock.now() + self._settings.clean_every_s
                 await self._queue.hint(Job(kind="janitor"))
             await self._clock.sleep(self._settings.sweep_every_s)
@@ -88,6 +94,11 @@ class Jobs:
         """Hint whatever the store says is due: nothing depends on any other hint having arrived."""
         for job in await self._store.due():
             await self._queue.hint(job)
+        for source in await self._store.sources():
+            if source.hold is not None:  # dead letters may have been discarded, and nothing else be due
+                await self._queue.hint(Job(kind="deliver", source_id=source.id))
+            if self._may_listen(source):
+                await self._queue.hint(Job(kind="listen", source_id=source.id))
 
     async def janitor(self, _: str = "") -> None:
         """Forget what may be forgotten, and tell of what time alone has changed."""
@@ -95,14 +106,24 @@ class Jobs:
         while await self._store.clean(steps=CLEAN_STEPS):
             pass
 
+    async def intake(self, source_id: str) -> None:
+        """Read units. A source of LookupEvents alone waits for its turns at AWS most of that time: it does so in slots
+        of its own, and keeps nobody from reading.
+        """
+        source = await self._store.source(source_id)
+        if source.intakes == ("lookup",):
+            await self._queue.hint(Job(kind="lookup", source_id=source_id))
+        else:
+            await self._intake.run(source_id)
+
     async def poll(self, source_id: str) -> None:
         """Look for units once, if it is time to."""
-        lease = await self._store.lease(f"poll:{source_id}", POLL_LEASE_S)
+        lease = await self._store.lease(f"poll:{source_id}", self._settings.poll_lease_s)
         if lease is None:
             return
         try:
             source = await self._store.source(source_id)
-            if source.paused_at is None and source.next_fetch_at <= self._clock.now():
+            if source.paused_at is None and self._is_due(source):
                 await self._poll(source)
         finally:
             await self._store.release(lease)
@@ -112,47 +133,95 @@ class Jobs:
         try:
             await self._find(source)
         except NeedsAttention as error:
-            log.warning("cannot fetch: %s", error.reason, extra={"source": source.id, "state": error.state})
+            log.debug("cannot fetch: %s", error.reason, extra={"source": source.id, "state": error.state})
             await self._polled(source, started_at, condition_of(error, self._clock.now()))
         except StoreUnavailable:
             raise
         except Transient as error:
-            log.info("poll failed, trying again: %s", error, extra={"source": source.id})
-            await self._polled(source, started_at, None)
+            level = logging.DEBUG if source.failures else logging.INFO
+            log.log(level, "poll failed, trying again: %s", error, extra={"source": source.id})
+            await self._polled(source, started_at, error)
         else:
             await self._polled(source, started_at, Condition(state=FetchState.ACTIVE, since_at=self._clock.now()))
 
     async def _find(self, source: Source) -> None:
-        access = self._access(source)
+        """Look through every way in: one that fails keeps none of the others from being looked through."""
+        failures: list[NeedsAttention | Transient] = []
         for intake in source.intakes:
-            marks = {
-                (mark.place, mark.prefix): mark
-                for mark in await self._store.watermarks(source.id)
-                if mark.intake == intake
-            }
-            async for page in self._ways[intake].poll(access, marks):
-                if await self._store.add_units(source.id, page.units, page.marks):
-                    await self._queue.hint(Job(kind="intake", source_id=source.id))
+            try:
+                await self._find_by(self._ways[intake], source, intake)
+            except StoreUnavailable:
+                raise
+            except (NeedsAttention, Transient) as error:
+                failures.append(error)
+        if failures:
+            raise next((each for each in failures if isinstance(each, NeedsAttention)), failures[0])
 
-    async def _polled(self, source: Source, started_at: float, condition: Condition | None) -> None:
-        """Remember how it went (`None`: try again soon) and when to look next."""
+    async def _find_by(self, way: WayIn, source: Source, intake: str) -> None:
+        known = await self._store.watermarks(source.id)
+        marks = {(mark.place, mark.prefix): mark for mark in known if mark.intake == intake}
+        async for page in way.poll(self._access(source), marks):
+            if await self._store.add_units(source.id, page.units, page.marks):
+                await self._queue.hint(Job(kind="intake", source_id=source.id))
+
+    def _may_listen(self, source: Source) -> bool:
+        """Not while something is wrong: polls find out, at their own pace, when it is right again."""
+        well = source.fetch.state == FetchState.ACTIVE and not source.failures
+        return source.paused_at is None and well and not self._listening.keys().isdisjoint(source.intakes)
+
+    async def listen(self, source_id: str) -> None:
+        """Wait where a source's units are announced, and keep what comes: a poll would find it much later.
+
+        It has slots of its own, for it waits most of the time. When it fails, a poll is due: that finds out why, tells,
+        and knows when to try again.
+        """
+        lease = await self._store.lease(f"listen:{source_id}", self._settings.poll_lease_s)
+        if lease is None:
+            return
+        try:
+            source = await self._store.source(source_id)
+            if self._may_listen(source):
+                for intake in self._listening.keys() & set(source.intakes):
+                    await self._find_by(self._listening[intake], source, intake)
+        except StoreUnavailable:
+            raise
+        except (NeedsAttention, Transient) as error:
+            log.info("listening failed: %s", error, extra={"source": source_id})
+            await self._poll_now(source_id)
+        finally:
+            await self._store.release(lease)
+
+    async def _poll_now(self, source_id: str) -> None:
+        now = self._clock.now()
 
         def change(present: Source) -> tuple[Source, Sequence[NewBatch]]:
-            if present.next_fetch_at > started_at:  # rescheduled meanwhile by somebody else
+            return (present.but(next_fetch_at=now) if present.next_fetch_at > now else present), ()
+
+        await self._store.change_source(source_id, change)
+        await self._queue.hint(Job(kind="poll", source_id=source_id))
+
+    async def _polled(self, source: Source, started_at: float, outcome: Condition | Transient) -> None:
+        """Remember how it went and when to look next: soon, if it went wrong by chance."""
+
+        def change(present: Source) -> tuple[Source, Sequence[NewBatch]]:
+            if present.next_fetch_at != source.next_fetch_at:  # rescheduled meanwhile by somebody else
                 return present, ()
-            if condition is None:
+            if isinstance(outcome, Transient):
                 failures = present.failures + 1
                 wait_s = self._backoff_s(present, failures)
-                return present.but(failures=failures, next_fetch_at=self._clock.now() + wait_s), ()
+                fetch = present.fetch
+                if failures >= UNANSWERED_POLLS_MAX and fetch.state == FetchState.ACTIVE:
+                    fetch = unanswered(outcome, self._clock.now())
+                return present.but(fetch=fetch, failures=failures, next_fetch_at=self._clock.now() + wait_s), ()
             wait_s = present.interval_s
-            if condition.state != FetchState.ACTIVE:
+            if outcome.state != FetchState.ACTIVE:
                 return present.but(
-                    fetch=entered(present.fetch, condition),
+                    fetch=entered(present.fetch, outcome),
                     failures=present.failures + 1,
                     next_fetch_at=self._clock.now() + max(wait_s, self._backoff_s(present, present.failures + 1)),
                 ), ()
             return present.but(
-                fetch=entered(present.fetch, condition),
+                fetch=entered(present.fetch, outcome),
                 failures=0,
                 last_fetch_at=started_at,
                 next_fetch_at=max(started_at + wait_s, self._clock.now()),
@@ -161,10 +230,25 @@ class Jobs:
         await self._store.change_source(source.id, change)
         await self._notifier.tell(source.id)
 
+    def _is_due(self, source: Source) -> bool:
+        """Also when the time lies further ahead than any wait of ours: the clock has jumped back."""
+        wait_s = source.next_fetch_at - self._clock.now()
+        return wait_s <= 0 or wait_s > max(source.interval_s, self._settings.backoff_s_max)
+
     def _backoff_s(self, source: Source, failures: int) -> float:
         """Exponential with full jitter, never beyond the source's own interval or the limit."""
         ceiling_s = min(self._settings.backoff_s_max, max(source.interval_s, 60.0), 2.0 ** min(failures, 20))
         return self._rng.uniform(min(1.0, ceiling_s), ceiling_s)
+
+
+def unanswered(error: Transient, now: float) -> Condition:
+    """The condition of a source whose polls have failed for so long that a person should know."""
+    return Condition(
+        state=FetchState.NEEDS_ATTENTION,
+        reason=f"The last {UNANSWERED_POLLS_MAX} looks for logs failed, the last one so: {error}.",
+        remedy="Check the network between Trailhook and AWS, and endpointUrl. It goes on by itself once that works.",
+        since_at=now,
+    )
 
 
 def _contained(name: str, job: Callable[[str], Awaitable[None]]) -> Handler:

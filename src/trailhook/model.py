@@ -128,6 +128,8 @@ class Source(Value, frozen=True, kw_only=True):
     """How the last look for units went."""
     reading: Condition = Condition(state=FetchState.ACTIVE)
     """How reading units goes: a listing that works says nothing of the objects' own permissions."""
+    behind_s: float = 0.0
+    """For how long the window read last had waited because LookupEvents answers no faster."""
     hold: Condition | None = None
     """Why this source delivers nothing although its callback may be well: its dead letters are full."""
     last_fetch_at: float | None = None
@@ -201,6 +203,7 @@ class FoundUnit(Value, frozen=True, kw_only=True):
     """A unit as a poll found it. `(intake, place, name, version)` is what makes it itself.
 
     For S3 `place` is the bucket, `name` the key and `version` the ETag: an object written again is another unit.
+    For a message that announces no object they are the queue, the message's id and, if it is not understood, its body.
     """
 
     intake: str
@@ -338,7 +341,10 @@ class QuarantineKind(StrEnum):
 
 
 class NewQuarantined(Value, frozen=True, kw_only=True):
-    """A record that cannot be read, kept byte for byte. (A quarantined unit keeps its key, not its bytes.)"""
+    """A record that cannot be read, kept byte for byte; of one that is too large, as much as may be held.
+
+    (A quarantined unit keeps its key, not its bytes.)
+    """
 
     unit_id: int
     position: int
@@ -409,5 +415,5 @@ class Job(Value, frozen=True, kw_only=True):
     """A hint that there is something to do. It carries ids only; losing it costs time, never an event."""
 
     kind: str
-    """`poll`, `intake`, `deliver`, `sweep` or `janitor`."""
+    """`poll`, `listen`, `intake`, `deliver`, `sweep` or `janitor`."""
     source_id: str = ""

@@ -6,10 +6,12 @@ process died between.
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from trailhook import body
 from trailhook.clock import Clock, rfc3339
 from trailhook.conditions import ACTIVE, DELIVERY_FAILING, NEEDS_ATTENTION, PAUSED, delivery_state, fetch_state
+from trailhook.errors import NotFound
 from trailhook.model import Condition, Job, Lane, NewBatch, Source
 from trailhook.queue.base import Queue
 from trailhook.store.base import Store
@@ -40,16 +42,21 @@ class Notifier:
 
         after = await self._store.change_source(source_id, change)
         if after.revision != source.revision:
-            log.warning(
-                "source changed state",
-                extra={"source": source_id, "fetch": after.announced_fetch, "delivery": after.announced_delivery},
+            _log("fetching", source.announced_fetch, after.announced_fetch, fetch_state(after), source_id)
+            _log(
+                "delivering",
+                source.announced_delivery,
+                after.announced_delivery,
+                delivery_state(after, lane),
+                source_id,
             )
             await self._queue.hint(Job(kind="deliver", source_id=source_id))
 
     async def tell_all(self) -> None:
         """The same for every source: catches what time alone has changed, and lanes that others share."""
         for source in await self._store.sources():
-            await self.tell(source.id)
+            with suppress(NotFound):  # removed meanwhile
+                await self.tell(source.id)
 
     def _told(self, source: Source, lane: Lane, now: float) -> tuple[Source, Sequence[NewBatch]]:
         fetch, delivery = fetch_state(source), delivery_state(source, lane)
@@ -99,3 +106,11 @@ def delivery_level(delivery: Condition, lane: Lane, now: float) -> str | None:
 
 def _base(level: str) -> str:
     return level.partition(":")[0]
+
+
+def _log(part: str, before: str, after: str, condition: Condition, source_id: str) -> None:
+    """One line for each change of state."""
+    if before != after:
+        level = logging.INFO if condition.state == ACTIVE else logging.WARNING
+        said = " ".join(each for each in (condition.reason, condition.remedy) if each) or f"before: {_base(before)}"
+        log.log(level, "%s is %s now. %s", part, condition.state, said, extra={"source": source_id})

@@ -5,10 +5,12 @@ is the value), else from `some_name` in `trailhook.toml`, else it is its default
 """
 
 import dataclasses
+import difflib
+import math
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ class Settings:
     redis_url: str | None = _setting(None, "Redis to use instead of the in-process queue.")
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(8080, "Port to listen on; 0 takes a free one.", least=0, most=65_535)
+    worker_port: int = _setting(8081, "The same for trailhook worker: probes and metrics only.", least=0, most=65_535)
     tls_cert: Path | None = _setting(None, "Certificate chain (PEM) to serve HTTPS with.")
     tls_key: Path | None = _setting(None, "Its private key (PEM).")
     behind_proxy: bool = _setting(False, "A proxy in front ends TLS: listening beyond loopback without it is fine.")
@@ -77,7 +80,20 @@ class Settings:
     reconcile_every_s: float = _setting(6 * HOUR_S, "How often the slow pass runs per prefix.", least=1)
     aws_concurrency: int = _setting(16, "AWS requests in flight for one source.", least=1, most=256)
     aws_timeout_s: float = _setting(60.0, "One AWS exchange as a whole; 50 MB at 1 MB/s.", least=1)
+    sqs_messages_max: int = _setting(
+        1_000, "Messages one look at a queue takes; about 10 s of them, so that its lease is not outlived.", least=10
+    )
+    sqs_visibility_s: int = _setting(
+        120,
+        "A worker's claim on messages; keeping ten takes a second, or one slow AWS exchange.",
+        least=10,
+        most=43_200,
+    )
+    sqs_wait_s: int = _setting(20, "How long to wait at an empty queue between polls.", least=1, most=20)
     discovery_prefixes_max: int = _setting(20_000, "Account and region prefixes one source may have.", least=1)
+    poll_lease_s: float = _setting(
+        30.0, "A worker's claim on looking: two that look at once are waste, not harm; a dead one's ends so.", least=1
+    )
     backoff_s_max: float = _setting(900.0, "Longest wait after failed polls and reads.", least=1)
 
     # ---------------------------------------------------------------------------------------------- intake limits
@@ -86,11 +102,20 @@ class Settings:
     small_unit_bytes_max: int = _setting(
         16 * MIB, "Inflated size up to which a unit is read whole; larger ones go in slices.", least=KIB
     )
-    slice_records_max: int = _setting(20_000, "Records in one intake transaction of a large unit.", least=1)
+    slice_records_max: int = _setting(
+        7_500, "Records in one intake transaction of a large unit; twice as many take some 50 MB more.", least=1
+    )
     group_units_max: int = _setting(200, "Units read together in one intake transaction.", least=1)
     group_bytes_max: int = _setting(2 * MIB, "Their listed (compressed) bytes.", least=1)
     record_bytes_max: int = _setting(2 * MIB, "Largest record; CloudTrail's limit is 256 KB.", least=KIB)
+    bad_records_max: int = _setting(
+        10_000, "Bad records one unit may have; beyond it the unit as a whole goes to quarantine.", least=0
+    )
     record_depth_max: int = _setting(200, "Deepest nesting of a record; real ones reach 11.", least=1, most=900)
+    unit_refusals_max: int = _setting(
+        20, "Reads of one unit that may be refused for a reason unknown to us, some two hours of them.", least=1
+    )
+    turn_s: float = _setting(60.0, "A source is read or delivered so long before another's turn comes.", least=0)
     unit_lease_s: float = _setting(120.0, "A worker's claim on units; beyond the slowest read.", least=1)
     outbox_bytes_max: int = _setting(
         512 * MIB, "Stored bytes a source may have waiting; beyond it, intake stops and units wait as keys.", least=1
@@ -118,8 +143,15 @@ class Settings:
     sweep_every_s: float = _setting(2.0, "How often due work is looked for.", least=0.05)
     clean_every_s: float = _setting(60.0, "How often the janitor looks.", least=1)
     poll_jobs: int = _setting(8, "Sources polled at a time.", least=1)
+    listen_jobs: int = _setting(64, "Queues waited at at a time; a wait costs one idle connection.", least=1)
     intake_jobs: int = _setting(2, "Sources read at a time.", least=1)
+    lookup_jobs: int = _setting(
+        64, "Sources of LookupEvents read at a time; most of it is waiting for turns at AWS.", least=1
+    )
     deliver_jobs: int = _setting(64, "Sources delivered at a time.", least=1)
+    job_timeout_s: float = _setting(
+        3_600.0, "A job that is not done by then hangs and is cancelled; a backlog is then taken up anew.", least=60
+    )
     shutdown_s: float = _setting(20.0, "How long requests in flight may take to end at a stop.", least=0)
 
     @property
@@ -128,6 +160,8 @@ class Settings:
         return self.mongodb_url is None and self.redis_url is None
 
 
+API_TOKEN_CHARACTERS_MIN = 20
+"""Of a bootstrap token: below that it could be guessed."""
 _CHOICES = {
     "store_events": ("full", "metadata"),
     "log_format": ("console", "json"),
@@ -138,11 +172,13 @@ _HIDDEN = frozenset({"master_keys", "api_token", "mongodb_url", "redis_url", "no
 
 
 def load(environ: Mapping[str, str], *, config: Path | None = None) -> Settings:
-    """Read the settings. `config` is the file to read, by default `trailhook.toml` here, if it exists.
+    """Read the settings. `config` is the file to read, else the one that `TRAILHOOK_CONFIG` names, else
+    `trailhook.toml` here, if it exists.
 
     Raises SettingsError naming the setting, never its value.
     """
-    values = {**_from_file(config or Path(environ.get("TRAILHOOK_CONFIG", CONFIG_FILE)), config), **_from_env(environ)}
+    named = config or environ.get("TRAILHOOK_CONFIG")
+    values = {**_from_file(Path(named or CONFIG_FILE), optional=not named), **_from_env(environ)}
     fields = {each.name: each for each in dataclasses.fields(Settings)}
     hints = typing.get_type_hints(Settings)
     settings = Settings(**{name: _convert(fields[name], hints[name], value) for name, value in values.items()})
@@ -158,22 +194,24 @@ def shown(settings: Settings) -> dict[str, str]:
     }
 
 
-def _from_file(path: Path, asked_for: Path | None) -> dict[str, Any]:
-    if not path.exists() and asked_for is None:
+def _from_file(path: Path, *, optional: bool) -> dict[str, Any]:
+    if optional and not path.exists():
         return {}
     try:
         values = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {type(error).__name__}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {_why(error)}") from error
     known = {each.name for each in dataclasses.fields(Settings)}
-    if unknown := sorted(set(values) - known):
-        raise SettingsError(f"{path} names unknown settings: {', '.join(unknown)}")
+    _refuse_unknown(sorted(set(values) - known), f" in {path}")
     return values
 
 
 def _from_env(environ: Mapping[str, str]) -> dict[str, Any]:
     known = {PREFIX + each.name.upper(): each.name for each in dataclasses.fields(Settings)}
     values: dict[str, Any] = {}
+    unknown: list[str] = []
     for name, value in environ.items():
         if not name.startswith(PREFIX) or name in CLIENT_NAMES or name.startswith(TEST_PREFIX):
             continue
@@ -182,15 +220,33 @@ def _from_env(environ: Mapping[str, str]) -> dict[str, Any]:
         elif (plain := name.removesuffix("_FILE")) in known and plain != name:
             values.setdefault(known[plain], _content(name, value))
         else:
-            raise SettingsError(f"{name} is not a setting of Trailhook")
+            unknown.append(name)
+    _refuse_unknown(sorted(unknown))
     return values
+
+
+def _refuse_unknown(unknown: Sequence[str], where: str = "") -> None:
+    if not unknown:
+        return
+    names = [each.name for each in dataclasses.fields(Settings)]
+    near = difflib.get_close_matches(unknown[0].removeprefix(PREFIX).lower(), names, n=1)
+    hint = f"; is {PREFIX}{near[0].upper()} meant?" if near else ""
+    verb = "is not a setting" if len(unknown) == 1 else "are not settings"
+    raise SettingsError(f"{', '.join(unknown)}{where} {verb} of Trailhook{hint}")
 
 
 def _content(name: str, path: str) -> str:
     try:
-        return Path(path).read_text().strip()
+        content = Path(path).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{name} names a file that cannot be read: {type(error).__name__}") from error
+        raise SettingsError(f"{name} names a file that cannot be read: {_why(error)}") from error
+    if not content:
+        raise SettingsError(f"{name} names a file that is empty")
+    return content
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8 text"
 
 
 def _convert(spec: "dataclasses.Field[Any]", hint: Any, value: Any) -> Any:
@@ -205,7 +261,7 @@ def _convert(spec: "dataclasses.Field[Any]", hint: Any, value: Any) -> Any:
         raise SettingsError(f"{PREFIX}{spec.name.upper()} must be {_WORDS[kind]}") from error
     least, most = spec.metadata["least"], spec.metadata["most"]
     if (least is not None and converted < least) or (most is not None and converted > most):
-        span = f"at least {least}" if most is None else f"from {least} to {most}"
+        span = f"at least {least:,}" if most is None else f"from {least:,} to {most:,}"
         raise SettingsError(f"{PREFIX}{spec.name.upper()} must be {span}")
     if spec.name in _CHOICES and converted not in _CHOICES[spec.name]:
         raise SettingsError(f"{PREFIX}{spec.name.upper()} must be one of {', '.join(_CHOICES[spec.name])}")
@@ -225,10 +281,17 @@ def _parse_int(value: Any) -> int:
     return int(str(value).replace("_", ""))
 
 
+def _parse_float(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
 _PARSERS: dict[Any, Callable[[Any], Any]] = {
     str: str,
     int: _parse_int,
-    float: float,
+    float: _parse_float,
     bool: _parse_bool,
     Path: lambda value: Path(str(value)),
     tuple: _parse_list,
@@ -244,6 +307,8 @@ _WORDS = {
 
 
 def _check_together(settings: Settings) -> None:
+    if settings.api_token is not None and not _is_token(settings.api_token):
+        raise SettingsError(f"TRAILHOOK_API_TOKEN must be {API_TOKEN_CHARACTERS_MIN} or more visible ASCII characters")
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingsError("TRAILHOOK_TLS_CERT and TRAILHOOK_TLS_KEY go together")
     loopback = settings.host in ("127.0.0.1", "::1", "localhost")
@@ -254,3 +319,7 @@ def _check_together(settings: Settings) -> None:
         )
     if settings.batch_lease_s <= settings.callback_timeout_s:
         raise SettingsError("TRAILHOOK_BATCH_LEASE_S must be longer than TRAILHOOK_CALLBACK_TIMEOUT_S")
+
+
+def _is_token(text: str) -> bool:
+    return len(text) >= API_TOKEN_CHARACTERS_MIN and all("!" <= each <= "~" for each in text)

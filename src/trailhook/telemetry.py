@@ -36,6 +36,9 @@ class Metrics:
             registry=self.registry,
         )
         self._lag = self._gauge("lag_seconds", "Age of the oldest event known and not yet sent.", "source")
+        self._behind = self._gauge(
+            "lookup_behind_seconds", "How long a window of LookupEvents waits because AWS answers no faster.", "source"
+        )
         self._up = self._gauge("source_up", "1 while a source is active, else 0.", "source", "status")
         self._jobs = self._gauge("queue_jobs", "Jobs in the queue.", "state")
 
@@ -65,17 +68,28 @@ class Metrics:
 
     def forget(self, source: str) -> None:
         """Drop every series of a source that was removed."""
-        for metric in (self._events, self._attempts, self._objects, self._lag, self._up):
+        for metric in (self._events, self._attempts, self._objects, self._lag, self._behind, self._up):
             metric.remove_by_labels({"source": source})
 
-    def set_gauges(self, *, statuses: Mapping[str, str], lags_s: Mapping[str, float], jobs: Mapping[str, int]) -> None:
-        """How things are now: the sources' statuses and lags by their ids, and the queue's jobs by state."""
-        for gauge in (self._lag, self._up, self._jobs):
+    def set_gauges(
+        self,
+        *,
+        statuses: Mapping[str, str],
+        lags_s: Mapping[str, float],
+        jobs: Mapping[str, int],
+        behind_s: Mapping[str, float] | None = None,
+    ) -> None:
+        """How things are now: statuses, lags and how far LookupEvents are behind, each by the ids of their sources,
+        and the queue's jobs by state.
+        """
+        for gauge in (self._lag, self._behind, self._up, self._jobs):
             gauge.clear()
         for source, status in statuses.items():
             self._up.labels(source, status).set(status == conditions.ACTIVE)
         for source, lag_s in lags_s.items():
             self._lag.labels(source).set(lag_s)
+        for source, waited_s in (behind_s or {}).items():
+            self._behind.labels(source).set(waited_s)
         for state, count in jobs.items():
             self._jobs.labels(state).set(count)
 
@@ -115,6 +129,8 @@ _SECRETS = (
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _TALKATIVE = ("botocore", "boto3", "s3transfer", "urllib3", "asyncio")
 """Libraries whose DEBUG output carries credentials or request bodies, or floods."""
+_CHATTY = ("uvicorn",)
+"""Libraries whose INFO says nothing that we do not say ourselves."""
 
 
 def redact(text: str) -> str:
@@ -162,6 +178,8 @@ def configure_logging(settings: Settings, stream: TextIO, *, root: logging.Logge
     root.setLevel(settings.log_level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, root.level))
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     return handler
 
 

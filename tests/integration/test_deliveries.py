@@ -3,68 +3,21 @@
 import gzip
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from support.aws import SimulatedAws
-from support.clock import FakeClock
-from support.product import Product, running
-from support.receiver import Answer, Delivery, Receiver, receiving
+from support.receiver import Answer, Delivery
 from support.samples import log_file, log_key, record
-
-MINUTE_S = 60.0
-
-
-@dataclass
-class Story:
-    """One source over one bucket, and its receiver."""
-
-    product: Product
-    receiver: Receiver
-    aws: SimulatedAws
-    clock: FakeClock
-    bucket: str
-    source: str = ""
-
-    def put(
-        self, records: list[dict[str, Any]], label: str = "20250615T1200Z", unique: str = "AAAAAAAAAAAAAAAA"
-    ) -> None:
-        self.aws.put(self.bucket, log_key(label, unique), log_file(records))
-
-    async def add(self, **fields: Any) -> None:
-        self.source = await self.product.add_source(
-            s3Bucket=self.bucket, endpointUrl=self.aws.endpoint_url, callbackUrl=self.receiver.url, **fields
-        )
-        await self.product.work()
-
-    async def after(self, seconds: float, *, step_s: float = 5.0) -> None:
-        """Let time go by in steps, doing whatever falls due."""
-        for _ in range(round(seconds / step_s)):
-            self.clock.advance(step_s)
-            await self.product.work()
-
-    async def counts(self) -> Any:
-        return (await self.product.status(self.source))["counts"]
-
-    def ids(self) -> list[str]:
-        """Event ids taken, in order."""
-        return [event.get("eventID", "none") for each in self.receiver.taken for event in each.events]
+from support.story import MINUTE_S, Story, telling
 
 
 @pytest.fixture
-async def story(tmp_path: Path, aws: SimulatedAws, request: pytest.FixtureRequest) -> AsyncIterator[Story]:
-    clock = FakeClock()
-    bucket = f"story-{abs(hash(request.node.nodeid)) % 10**9}"
-    aws.create_bucket(bucket)
-    async with (
-        receiving() as receiver,
-        running(tmp_path, hosts=(receiver.host,), endpoints=(aws.host,), clock=clock) as product,
-    ):
-        yield Story(product, receiver, aws, clock, bucket)
+async def story(tmp_path: Path, aws: SimulatedAws) -> AsyncIterator[Story]:
+    async with telling(tmp_path, aws) as story:
+        yield story
 
 
 async def test_a_receiver_that_fails_for_a_while_gets_everything_with_the_same_bytes_under_each_id(

@@ -9,11 +9,21 @@ import pytest
 from support.clock import FakeClock
 from support.samples import log_file, record
 from support.stepping import StepQueue
-from trailhook.errors import AccessDenied, CredentialsExpired, FetchState, TrailhookError
+from trailhook.errors import (
+    AccessDenied,
+    CredentialsExpired,
+    CredentialsInvalid,
+    FetchState,
+    Misconfigured,
+    Throttled,
+    TrailhookError,
+    Transient,
+    Unexplained,
+)
 from trailhook.intake.intake import Intake
-from trailhook.model import Credentials, FoundUnit, Source, Unit, Watermark
+from trailhook.model import Credentials, FoundUnit, Job, Source, Unit, Watermark
 from trailhook.settings import Settings
-from trailhook.sources.base import Access, Page
+from trailhook.sources.base import Access, Check, Page
 from trailhook.store.base import Limits, Store
 from trailhook.store.sqlite import SqliteStore
 from trailhook.telemetry import Metrics
@@ -22,15 +32,22 @@ from trailhook.telemetry import Metrics
 class ScriptedWay:
     """Reads one record a unit, or raises what the test says."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
         self.failing: dict[str, TrailhookError] = {}
         self.read_names: list[str] = []
+        self.read_takes_s = 0.0
 
     async def poll(self, access: Access, marks: Mapping[tuple[str, str], Watermark]) -> AsyncIterator[Page]:
         yield Page()
 
+    async def check(self, access: Access) -> AsyncIterator[Check]:
+        yield Check(name="get", ok=True, detail="")
+
     async def read(self, access: Access, unit: Unit) -> bytes:
         self.read_names.append(unit.name)
+        if self.read_takes_s:
+            await self.clock.sleep(self.read_takes_s)
         if error := self.failing.get(unit.name) or self.failing.get("*"):
             raise error
         return log_file([record(int(unit.name))])
@@ -42,12 +59,14 @@ class Bench:
     def __init__(self, store: Store, clock: FakeClock) -> None:
         self.store = store
         self.clock = clock
-        self.way = ScriptedWay()
+        self.way = ScriptedWay(clock)
+        self.queue = StepQueue()
+        self.sealed_with_another_key = False
         self.intake = Intake(
             store=store,
-            queue=StepQueue(),
+            queue=self.queue,
             ways={"s3": self.way},
-            access=lambda source: Access(source=source, credentials=Credentials()),
+            access=self._access,
             tell=self._tell,
             settings=Settings(),
             clock=clock,
@@ -55,6 +74,11 @@ class Bench:
             rng=Random(1),
         )
         self.told = 0
+
+    def _access(self, source: Source) -> Access:
+        if self.sealed_with_another_key:
+            raise CredentialsInvalid("cannot be opened", "bring back the key")
+        return Access(source=source, credentials=Credentials())
 
     async def _tell(self, _: str) -> None:
         self.told += 1
@@ -117,3 +141,80 @@ async def test_denied_on_all_objects_is_the_sources_affair(bench: Bench) -> None
     bench.way.failing["*"] = AccessDenied("no", "allow s3:GetObject", action="s3:GetObject")
     await bench.intake.run("s1")
     assert (await bench.state(), bench.told) == (FetchState.ACCESS_DENIED, 1)
+
+
+async def test_denied_objects_do_not_keep_those_behind_them_from_being_read(bench: Bench) -> None:
+    await bench.add(500)
+    for name in sorted(map(str, range(500)))[:450]:
+        bench.way.failing[name] = AccessDenied("no", "allow kms:Decrypt", action="kms:Decrypt")
+    await bench.intake.run("s1")
+    assert (await bench.store.totals("s1")).counts.waiting == 50
+    assert await bench.state() == FetchState.ACTIVE
+
+
+async def test_a_bucket_that_is_gone_is_the_affair_of_its_own_objects(bench: Bench) -> None:
+    await bench.add(5)
+    bench.way.failing["3"] = Misconfigured("no such bucket", "correct s3Bucket")
+    await bench.intake.run("s1")
+    assert (await bench.state(), bench.told) == (FetchState.ACTIVE, 0)
+    tries = []
+    for _ in range(20):
+        bench.way.read_names.clear()
+        bench.clock.advance(60)
+        await bench.intake.run("s1")
+        tries += bench.way.read_names
+    assert 1 < len(tries) < 10
+
+
+async def test_an_object_that_is_always_refused_ends_in_quarantine(bench: Bench) -> None:
+    await bench.add(2)
+    bench.way.failing["1"] = Unexplained("GetObject: AWS answered 400.")
+    for _ in range(40):
+        await bench.intake.run("s1")
+        bench.clock.advance(900)
+    (entry,) = await bench.store.quarantine("s1")
+    assert (entry.name, entry.reason, entry.kind) == ("1", "refused", "unit")
+    assert bench.way.read_names.count("1") == Settings().unit_refusals_max
+    del bench.way.failing["1"]
+    await bench.store.requeue_unit(entry.id)
+    await bench.intake.run("s1")
+    assert (await bench.store.totals("s1")).counts.waiting == 2
+
+
+async def test_an_outage_of_s3_puts_nothing_in_quarantine_however_long(bench: Bench) -> None:
+    await bench.add(1)
+    bench.way.failing["*"] = Transient("503")
+    for _ in range(200):
+        await bench.intake.run("s1")
+        bench.clock.advance(900)
+    assert await bench.store.quarantine("s1") == []
+    bench.way.failing.clear()
+    await bench.intake.run("s1")
+    assert (await bench.store.totals("s1")).counts.waiting == 1
+
+
+@pytest.mark.parametrize("asked_s", [3_600.0, 1e12])
+async def test_no_object_is_put_off_for_longer_than_the_longest_backoff(bench: Bench, asked_s: float) -> None:
+    await bench.add(1)
+    bench.way.failing["*"] = Throttled("slow down", retry_after_s=asked_s)
+    await bench.intake.run("s1")
+    assert len(bench.way.read_names) == 1
+    bench.clock.advance(901)
+    await bench.intake.run("s1")
+    assert len(bench.way.read_names) == 2
+
+
+async def test_a_source_with_much_to_read_lets_others_have_their_turn(bench: Bench) -> None:
+    await bench.add(1_000)
+    bench.way.read_takes_s = 1.0
+    await bench.intake.run("s1")
+    read = (await bench.store.totals("s1")).counts.read
+    assert 0 < read < 1_000
+    assert Job(kind="intake", source_id="s1") in bench.queue.hinted
+
+
+async def test_credentials_that_cannot_be_opened_are_said_to_be_so(bench: Bench) -> None:
+    await bench.add(1)
+    bench.sealed_with_another_key = True
+    await bench.intake.run("s1")
+    assert (await bench.state(), bench.told) == (FetchState.CREDENTIALS_INVALID, 1)

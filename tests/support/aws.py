@@ -1,8 +1,10 @@
 """A simulated AWS account on loopback (moto), and what it takes to ask it."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote_plus
 from uuid import uuid4
 
 import boto3
@@ -27,6 +29,7 @@ class SimulatedAws:
         self.settings = Settings(allow_aws_endpoints=(self.host,))
         """With these, `Guard.for_aws` lets the endpoint through."""
         self.s3 = self.client("s3", config=Config(s3={"addressing_style": "path"}))
+        self.sqs = self.client("sqs")
 
     def client(self, service: str, **options: Any) -> Any:
         """A boto3 client of the simulated account."""
@@ -44,6 +47,21 @@ class SimulatedAws:
         bucket = f"trail-{uuid4().hex[:12]}"
         self.s3.create_bucket(Bucket=bucket)
         return bucket
+
+    def new_queue(self) -> str:
+        """The URL of an empty queue that no other test has."""
+        return str(self.sqs.create_queue(QueueName=f"trail-{uuid4().hex[:12]}")["QueueUrl"])
+
+    def send(self, queue_url: str, *bodies: str) -> None:
+        """Put messages into a queue."""
+        for body in bodies:
+            self.sqs.send_message(QueueUrl=queue_url, MessageBody=body)
+
+    def queued(self, queue_url: str) -> int:
+        """How many messages a queue holds, hidden ones included."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
 
     def create_bucket(self, bucket: str) -> bool:
         """Make sure of a bucket; whether it is new."""
@@ -77,6 +95,7 @@ def simulated_aws() -> Iterator[SimulatedAws]:
         yield aws
     finally:
         aws.s3.close()
+        aws.sqs.close()
         server.stop()
         if server._server is not None:
             server._server.server_close()
@@ -110,3 +129,43 @@ def log_key(
     """A log file's key: `label` is `YYYYMMDDTHHMM`, `unique` is padded to 16 characters."""
     folder = f"{prefix}AWSLogs/{organization}{account}/{trail}/{region}/{label[:4]}/{label[4:6]}/{label[6:8]}"
     return f"{folder}/{account}_{trail}_{region}_{label}Z_{unique!s:0>16}.json.gz"
+
+
+# --------------------------------------------------------------------------------------------------- notifications
+
+
+def s3_message(bucket: str, *objects: tuple[str, str], event: str = "ObjectCreated:Put", **more: Any) -> str:
+    """S3's own message about these (key, ETag); keys are written as S3 writes them."""
+    records = [
+        {
+            "eventSource": "aws:s3",
+            "eventName": event,
+            "awsRegion": "us-east-1",
+            "eventTime": "2025-06-15T12:01:00.000Z",
+            "s3": {"bucket": {"name": bucket}, "object": {"key": quote_plus(key, safe="/"), "size": 7, "eTag": etag}},
+            **more,
+        }
+        for key, etag in objects
+    ]
+    return json.dumps({"Records": records})
+
+
+def sns_message(message: str) -> str:
+    """What SNS makes of a message that it does not deliver raw."""
+    return json.dumps({"Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:::t", "Message": message})
+
+
+def event_bridge_message(bucket: str, key: str, etag: str, *, kind: str = "Object Created") -> str:
+    """What EventBridge says of an object."""
+    detail = {"version": "0", "bucket": {"name": bucket}, "object": {"key": key, "size": 7, "etag": etag}}
+    event = {"source": "aws.s3", "detail-type": kind, "region": "us-east-1", "time": "2025-06-15T12:01:00Z"}
+    return json.dumps({**event, "detail": detail})
+
+
+def cloudtrail_message(bucket: str, *keys: str) -> str:
+    """What CloudTrail itself publishes about its files."""
+    return json.dumps({"s3Bucket": bucket, "s3ObjectKey": list(keys)})
+
+
+TEST_MESSAGE = json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b", "RequestId": "r"})
+VALIDATION_MESSAGE = "CloudTrail validation message."

@@ -13,6 +13,8 @@ from pathlib import Path
 from support.product import TOKEN, Api
 
 START_S_MAX = 30.0
+TESTS = Path(__file__).resolve().parents[1]
+"""Where programs of the tests' own are imported from."""
 
 
 @dataclass
@@ -51,13 +53,11 @@ def environment(data_dir: Path, *, hosts: tuple[str, ...], endpoints: tuple[str,
 
 
 @asynccontextmanager
-async def serving(env: dict[str, str]) -> AsyncIterator[Service]:
-    """A service that answers; killed at the end if the test has not ended it."""
+async def serving(env: dict[str, str], *program: str) -> AsyncIterator[Service]:
+    """A service that answers (`trailhook serve`, or another `python …`); killed at the end if it has not ended."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "trailhook",
-        "serve",
+        *(program or ("-m", "trailhook", "serve")),
         env=env,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -13,6 +13,7 @@ from trailhook.api.problems import Forbidden, problem
 from trailhook.security.tokens import Scope, TokenInfo, Tokens
 
 CHALLENGE = {"www-authenticate": 'Bearer realm="trailhook"'}
+UNKNOWN = "What was given is not a token of this Trailhook: Authorization: Bearer TOKEN."
 
 
 class Authentication:
@@ -26,9 +27,10 @@ class Authentication:
         if scope["type"] != "http" or _is_open(scope):
             await self._app(scope, receive, send)
             return
-        token = await self._token(Headers(scope=scope).get("authorization", ""))
+        authorization = Headers(scope=scope).get("authorization", "")
+        token = await self._token(authorization)
         if token is None:
-            await problem(401, headers=CHALLENGE)(scope, receive, send)
+            await problem(401, UNKNOWN if authorization else "", headers=CHALLENGE)(scope, receive, send)
             return
         scope.setdefault("state", {})["token"] = token
         await self._app(scope, receive, send)

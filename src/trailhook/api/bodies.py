@@ -26,7 +26,7 @@ async def read(request: Request, parts: Parts, model: type[Body]) -> Body:
     try:
         return model.model_validate_json(await request.body(), context=guards)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        errors = error.errors(include_url=False, include_input=False)
         raise BadRequest(*bad_fields((each["loc"], each) for each in errors)) from None
 
 

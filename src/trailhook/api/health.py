@@ -92,6 +92,7 @@ async def _refresh(parts: Parts) -> None:
     """Set the gauges to how things are. Raises `StoreUnavailable`."""
     statuses: dict[str, str] = {}
     lags_s: dict[str, float] = {}
+    behind_s: dict[str, float] = {}
     for source in await parts.store.sources():
         try:
             totals = await parts.store.totals(source.id)
@@ -99,4 +100,7 @@ async def _refresh(parts: Parts) -> None:
             continue  # removed meanwhile
         statuses[source.id] = conditions.overall(source, await parts.store.lane(source.lane))
         lags_s[source.id] = lag_s(totals, parts.clock.now())
-    parts.metrics.set_gauges(statuses=statuses, lags_s=lags_s, jobs=await parts.queue.depth())
+        if "lookup" in source.intakes:
+            behind_s[source.id] = source.behind_s
+    jobs = await parts.queue.depth()
+    parts.metrics.set_gauges(statuses=statuses, lags_s=lags_s, jobs=jobs, behind_s=behind_s)

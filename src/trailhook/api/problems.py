@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from trailhook.errors import Conflict, KeyUnavailable, NotFound, Refused, TrailhookError, Transient
 from trailhook.model import Value
@@ -57,12 +58,14 @@ class Problem(BaseModel):
     model_config = ConfigDict(json_schema_extra={"required": ["type", "title", "status", "detail", "errors"]})
 
     type: str = "about:blank"
-    title: str = Field(examples=["Unprocessable Entity"])
+    title: str = Field(examples=["Unprocessable Content"])
     status: int = Field(examples=[422])
     detail: str
     errors: list[FieldProblem] = []
 
 
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""RFC 9110's words, where older Pythons have older ones: a title must not change with the interpreter."""
 _DETAILS = {
     400: "The request could not be read.",
     401: "A token is needed: Authorization: Bearer TOKEN.",
@@ -82,12 +85,16 @@ def problem(
     """A problem document as an answer; without `detail` the usual sentence for that status."""
     content = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": _title(status),
         "status": status,
-        "detail": detail or _DETAILS.get(status, HTTPStatus(status).phrase),
+        "detail": detail or _DETAILS.get(status, _title(status)),
         "errors": [{"field": each.field, "message": each.message} for each in errors],
     }
     return JSONResponse(content, status, headers, MEDIA_TYPE)
+
+
+def _title(status: int) -> str:
+    return _TITLES.get(status) or HTTPStatus(status).phrase
 
 
 _STATUSES = {Forbidden: 403, NotFound: 404, Conflict: 409, TooLarge: 413, Refused: 422}
@@ -112,7 +119,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The refusals of a route for its OpenAPI description, beside those that every route may give."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": content}
+        status: {"description": _title(status), "content": content}
         for status in sorted({401, 403, 422, 500, 503, *statuses})
     }
 
@@ -123,9 +130,22 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid)
 
 
-async def _on_http(_: Request, error: Exception) -> Response:
+async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
-    return problem(error.status_code, headers=error.headers)
+    wrong_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    return problem(error.status_code, headers={"allow": _allowed(request)} if wrong_method else error.headers)
+
+
+def _allowed(request: Request) -> str:
+    """Every method that the path takes: the framework tells those of one of its routes only."""
+    methods = [
+        method
+        for method in ("GET", "POST", "PATCH", "DELETE")
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.router.routes
+        )
+    ]
+    return ", ".join(["GET", "HEAD", *methods[1:]] if "GET" in methods else methods)
 
 
 async def _on_invalid(_: Request, error: Exception) -> Response:
@@ -144,14 +164,33 @@ _SENTENCES = {
     "json_invalid": "is not valid JSON",
     "model_type": "must be a JSON object",
     "model_attributes_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+    "string_too_short": "must have {min_length:,} or more characters",
+    "string_too_long": "must have at most {max_length:,} characters",
+    "too_short": "must hold {min_length:,} or more entries",
+    "too_long": "must hold at most {max_length:,} entries",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "greater_than_equal": "must be at least {ge:,}",
+    "less_than_equal": "must be at most {le:,}",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
 }
+"""Our words for pydantic's kinds of errors; in braces what the rule says, never what was given."""
 
 
 def bad_fields(errors: Iterable[tuple[Sequence[int | str], Mapping[str, Any]]]) -> list[BadField]:
     """pydantic's errors, each with where it is, in our words; values are never among them."""
-    return [
-        BadField(field=_named(place), message=_SENTENCES.get(each["type"], str(each["msg"]))) for place, each in errors
-    ]
+    return [BadField(field=_named(place), message=_sentence(each)) for place, each in errors]
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    ours = _SENTENCES.get(error["type"])
+    return str(error["msg"]) if ours is None else ours.format_map(error.get("ctx", {}))
 
 
 def _named(place: Sequence[int | str]) -> str:

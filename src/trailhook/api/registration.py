@@ -14,7 +14,6 @@ from trailhook.errors import FetchState
 from trailhook.model import Condition, Credentials, DeliveryOptions, Filter, Source, Value
 from trailhook.security.secrets import SigningSecret, SourceSecrets, new_signing_secret
 from trailhook.settings import DAY_S
-from trailhook.sources.base import AVAILABLE_INTAKES
 
 LAST_CHARACTERS = 4
 """How much of an access key id is kept in the clear, to tell keys apart."""
@@ -55,7 +54,7 @@ def new_source(given: AddSource, seed: Seed, secrets: SourceSecrets) -> Source:
         prefix=given.s3_prefix or "",
         endpoint_url=given.endpoint_url,
         sqs_queue_url=given.sqs_queue_url,
-        regions=tuple(given.regions or ()),
+        regions=tuple(dict.fromkeys(given.regions or ())),
         ca_certificate=given.ca_certificate,
         interval_s=given.log_fetch_interval,
         callback_url=given.callback_url,
@@ -148,12 +147,6 @@ def _start_at(given: str | None, now: float) -> float:
 
 # ------------------------------------------------------------------------------------------------------ intakes
 
-_NOT_YET = {
-    "lookup": ("s3Bucket", "LookupEvents sources are not in this release yet: name the bucket that a trail writes to"),
-    "sqs": ("sqsQueueUrl", "Queue notifications are not in this release yet: without it the bucket is polled"),
-}
-
-
 def _suggested(bucket: str | None, queue_url: str | None) -> tuple[str, ...]:
     """The ways in that a source's fields ask for when it does not say."""
     found = [name for name, field in (("sqs", queue_url), ("s3", bucket)) if field is not None]
@@ -164,10 +157,6 @@ def _intakes(given: Sequence[str] | None, bucket: str | None, queue_url: str | N
     """The ways in, each with what it needs. Raises `BadRequest`."""
     intakes = _suggested(bucket, queue_url) if given is None else tuple(dict.fromkeys(given))
     errors = []
-    for intake in intakes:
-        if intake not in AVAILABLE_INTAKES:
-            field, message = _NOT_YET[intake]
-            errors.append(BadField(field="intake" if given else field, message=message))
     if "s3" in intakes and bucket is None:
         errors.append(BadField(field="s3Bucket", message="is missing: the intake s3 needs it"))
     if "sqs" in intakes and queue_url is None:
@@ -199,7 +188,7 @@ def _plain_changes(given: ChangeSource) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for name in given.model_fields_set & _FIELDS.keys():
         field, value = _FIELDS[name], getattr(given, name)
-        changes[field] = _CLEARED.get(field) if value is None else tuple(value) if field == "regions" else value
+        changes[field] = _CLEARED.get(field) if value is None else tuple(dict.fromkeys(value)) if field == "regions" else value
     if "filter" in given.model_fields_set:
         changes["filter"] = _filter(given.filter)
     return changes
@@ -260,6 +249,7 @@ def _afresh(source: Source, now: float) -> Source:
     return source.but(
         fetch=conditions.entered(source.fetch, active),
         reading=conditions.entered(source.reading, active),
+        behind_s=0.0,
         failures=0,
         next_fetch_at=now,
     )

@@ -29,9 +29,11 @@ from trailhook.errors import Refused
 from trailhook.model import Compression, EventFormat, Format
 from trailhook.net.guard import Guard
 from trailhook.security.tokens import Scope
+from trailhook.sources.sqs_client import queue_region
 
 KIB = 1024
 SOURCE_TYPE: Final = "aws_cloudtrail"
+QUEUE_URL = "must be like https://sqs.us-east-1.amazonaws.com/123456789012/NAME"
 EXAMPLE: dict[str, JsonValue] = {
     "sourceType": SOURCE_TYPE,
     "name": "prod",
@@ -126,6 +128,17 @@ def _endpoint(url: str, info: "ValidationInfo[Guards]") -> str:
     return _guarded(url, info.context.aws)
 
 
+def _queue(url: str, info: "ValidationInfo[Guards]") -> str:
+    """A host of SQS, or one that the settings let `endpointUrl` name: not just any service of AWS."""
+    if queue_region(url) is None:
+        try:
+            Guard(only_aws=True).check_url(url)
+        except Refused:
+            return _guarded(url, info.context.aws)
+        raise _broken(QUEUE_URL)
+    return _guarded(url, info.context.aws)
+
+
 def _guarded(url: str, guard: Guard) -> str:
     try:
         guard.check_url(url)
@@ -154,10 +167,8 @@ Bucket = Annotated[str, _must(_is_bucket, "must be the name of an S3 bucket: 3 t
 Prefix = Annotated[str, _must(_is_prefix, "must be at most 1,024 bytes without control characters")]
 QueueUrl = Annotated[
     str,
-    _like(
-        r"https?://[a-z0-9.:-]{1,253}/\d{12}/[\w-]{1,80}(\.fifo)?",
-        "must be like https://sqs.us-east-1.amazonaws.com/123456789012/NAME",
-    ),
+    _like(r"https?://[a-z0-9.:-]{1,253}/\d{12}/[\w-]{1,80}(\.fifo)?", QUEUE_URL),
+    AfterValidator(_queue),
 ]
 Certificate = Annotated[str, Field(max_length=64 * KIB), _must(_is_certificate, "must be certificates in PEM")]
 StartFrom = Annotated[

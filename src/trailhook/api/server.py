@@ -12,6 +12,20 @@ from trailhook.app import Parts
 
 def create_app(parts: Parts) -> FastAPI:
     """The API over parts that are running. It starts and stops nothing itself."""
+    app = _application(parts)
+    for module in (sources, deliveries, quarantine, tokens, openapi):
+        app.include_router(module.router, dependencies=[Depends(known_queries)])
+    app.openapi = openapi.describer(app)  # type: ignore[method-assign] # the framework's own way to replace it
+    return app
+
+
+def create_probes(parts: Parts) -> FastAPI:
+    """What a worker answers: probes and metrics, under the same rules."""
+    return _application(parts)
+
+
+def _application(parts: Parts) -> FastAPI:
+    """What every process answers, inside everything that guards an answer."""
     app = FastAPI(
         title="Trailhook",
         version=__version__,
@@ -22,9 +36,6 @@ def create_app(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     app.include_router(health.router)
-    for module in (sources, deliveries, quarantine, tokens, openapi):
-        app.include_router(module.router, dependencies=[Depends(known_queries)])
-    app.openapi = openapi.describer(app)  # type: ignore[method-assign] # the framework's own way to replace it
     problems.install(app)
     app.add_middleware(BodyLimit, bytes_max=parts.settings.request_bytes_max)
     app.add_middleware(Authentication, tokens=parts.tokens)

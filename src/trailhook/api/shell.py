@@ -32,6 +32,8 @@ class Shell:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":  # as GET; the server leaves the body out
+            scope = {**scope, "method": "GET"}
         out = _WithHeaders(send)
         try:
             await self._app(scope, receive, out)

@@ -154,10 +154,12 @@ async def change_source(request: Request, parts: PartsOf, source_id: Id) -> Sour
 
     Another callback host clears `delivery.headers` unless they are given too. What waits keeps its bytes.
     """
-    await parts.store.source(source_id)
+    before = await parts.store.source(source_id)
     given = await bodies.read(request, parts, ChangeSource)
     now = parts.clock.now()
     source = await _change(parts, source_id, lambda source: changed_source(source, given, parts.secrets, now))
+    if source.lane != before.lane:
+        source = await _carry_over(parts, source_id, before.lane, source.lane)
     await _hint(parts, source)
     return await _view(parts, source)
 
@@ -291,6 +293,15 @@ async def _change(parts: Parts, source_id: str, change: Callable[[Source], Sourc
         return change(source), ()
 
     return await parts.store.change_source(source_id, whole)
+
+
+async def _carry_over(parts: Parts, source_id: str, before: str, after: str) -> Source:
+    """What was held behind the former lane stays held: the new one knows nothing of it, and it is no batch's age."""
+    now = parts.clock.now()
+    held_s = breaker.held_s(await parts.store.lane(before), now) - breaker.held_s(await parts.store.lane(after), now)
+    return await _change(
+        parts, source_id, lambda source: source.but(paused_total_s=source.paused_total_s + held_s) if held_s else source
+    )
 
 
 async def _hint(parts: Parts, source: Source) -> None:

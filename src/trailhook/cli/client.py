@@ -49,7 +49,7 @@ class Client:
         status, content = self._exchange(method, self._target(path, query or {}), body)
         document = _decoded(content)
         if not http.client.OK <= status < http.client.MULTIPLE_CHOICES:
-            raise ApiRefused(_explained(status, document), status=status)
+            raise ApiRefused(_explained(self.url, status, document), status=status)
         if document is None and content:
             raise Unreachable(f"{self.url} answered something that is not Trailhook's API. Check TRAILHOOK_URL.")
         return document
@@ -114,7 +114,8 @@ def _token(environ: Mapping[str, str]) -> str:
         try:
             return _checked(Path(path).read_text().strip())
         except (OSError, UnicodeDecodeError) as error:
-            raise Unreachable(f"TRAILHOOK_API_TOKEN_FILE cannot be read: {type(error).__name__}.") from error
+            why = (isinstance(error, OSError) and error.strerror) or "it is not text"
+            raise Unreachable(f"TRAILHOOK_API_TOKEN_FILE cannot be read: {why}.") from error
     return ""
 
 
@@ -132,10 +133,11 @@ def _decoded(content: bytes) -> Any:
         return None
 
 
-def _explained(status: int, document: Any) -> str:
+def _explained(url: str, status: int, document: Any) -> str:
     """A problem document (RFC 9457) as a sentence, then a line for each field at fault, then the next step."""
     problem = document if isinstance(document, dict) else {}
-    lines = [str(problem.get("detail") or problem.get("title") or f"The API answered {status}.")]
+    foreign = f"{url} answered {status}, and not as Trailhook's API does. Check TRAILHOOK_URL."
+    lines = [str(problem.get("detail") or problem.get("title") or foreign)]
     lines += [f"  {each['field']}: {each['message']}" for each in problem.get("errors") or ()]
     if status == http.client.UNAUTHORIZED:
         lines.append("Set TRAILHOOK_API_TOKEN to the token that the first start printed, or to one of `token create`.")

@@ -24,7 +24,7 @@ def read_json(path: str) -> Document:
         content = sys.stdin.read() if path == "-" else Path(path).read_text()
         document = json.loads(content)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"--json {path}: cannot be read as JSON ({type(error).__name__}).") from error
+        raise SettingsError(f"--json {path}: cannot be read as JSON: {_why(error)}.") from error
     if not isinstance(document, dict):
         raise SettingsError(f"--json {path}: must hold one JSON object, in the form that POST /add-source takes.")
     return document
@@ -72,13 +72,18 @@ def _from_file(path: Path, profile: str) -> Document:
     try:
         parser.read_string(path.read_text())
     except (OSError, ValueError, configparser.Error) as error:
-        raise SettingsError(f"{path} cannot be read as a credentials file ({type(error).__name__}).") from None
+        raise SettingsError(f"{path} cannot be read as a credentials file: {_why(error)}.") from None
     section = parser[profile] if parser.has_section(profile) else {}
     if "aws_access_key_id" not in section or "aws_secret_access_key" not in section:
         raise SettingsError(
             f"{path} has no aws_access_key_id and aws_secret_access_key under [{profile}]; see --profile."
         )
     return _keys(section["aws_access_key_id"], section["aws_secret_access_key"], dict(section).get("aws_session_token"))
+
+
+def _why(error: Exception) -> str:
+    """What the system says; never what a parser says, for it repeats the content."""
+    return (isinstance(error, OSError) and error.strerror) or "it is not in that form"
 
 
 def _keys(access_key_id: str, secret_access_key: str, session_token: str | None) -> Document:

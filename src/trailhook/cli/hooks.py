@@ -40,7 +40,8 @@ class HookServer:
         try:
             self._socket = socket.create_server((host, port))
         except OSError as error:
-            raise CannotListen(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another --port.") from error
+            why = str(error.strerror).partition(" (")[0]
+            raise CannotListen(f"Cannot listen on {host}:{port}: {why}. Choose another --host or --port.") from error
         self.address = f"{host}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             self._answer,

@@ -24,8 +24,9 @@ def new() -> None:
 def rotate(data_dir: Annotated[Path | None, typer.Option(help="Where the embedded store lives.")] = None) -> None:
     """Seal all stored credentials under a new master key, while Trailhook is stopped.
 
-    With TRAILHOOK_MASTER_KEYS the new key is the first one there; else it is made and put into the key file. Older
-    keys stay: nothing is lost if this is interrupted, and running it again finishes it.
+    With TRAILHOOK_MASTER_KEYS the new key is the first one there; else it is made and put into the key file.
+
+    Older keys stay: nothing is lost if this is interrupted, and running it again finishes it.
     """
     from trailhook.cli.rotation import rotate as rotate_keys  # noqa: PLC0415 - the same
     from trailhook.settings import PREFIX, load  # noqa: PLC0415 - the same

@@ -58,7 +58,7 @@ class Listener:
 
 
 def listen(
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 9000,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 9000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     secret: Annotated[
         list[str] | None,
@@ -84,13 +84,15 @@ def _parsed(secrets: Iterable[str]) -> list[bytes]:
 
 
 def summary(headers: Mapping[str, str], body: bytes) -> str:
-    """What a delivery holds, in a few words: how many events, and which."""
+    """What a delivery holds, in a few words: how many events, and which; what a notice says."""
     try:
         plain = _inflated(headers, body)
-        ndjson = "ndjson" in headers.get("content-type", "")
-        kind, events = _events(json_lines(plain) if ndjson else json.loads(plain))
+        content = json_lines(plain) if "ndjson" in headers.get("content-type", "") else json.loads(plain)
+        kind, events = _events(content)
     except (ValueError, RecursionError, zlib.error) as error:
         return f"{len(body)} bytes that cannot be read ({type(error).__name__})"
+    if isinstance(content, dict) and kind.startswith("source."):
+        return f"{kind}: {_notice(content['data'])}".rstrip(": ")
     names = Counter(str(each.get("eventName", "?")) if isinstance(each, dict) else "?" for each in events)
     return f"{kind}: {len(events)} event{'' if len(events) == 1 else 's'}  {_named(names)}".rstrip()
 
@@ -118,6 +120,11 @@ def _events(content: Any) -> tuple[str, Sequence[Any]]:
         events = data.get("events")
         return content["type"], events if isinstance(events, list) else ()
     return "events", (content,)
+
+
+def _notice(data: Mapping[str, Any]) -> str:
+    """Which source it is about, why and what to do."""
+    return " ".join(str(data[name]) for name in ("sourceName", "state", "reason", "remedy") if data.get(name))
 
 
 def _named(names: Counter[str]) -> str:

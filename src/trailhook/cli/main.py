@@ -1,6 +1,5 @@
 """The command `trailhook`."""
 
-import asyncio
 import os
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated
 import typer
 
 from trailhook import __version__
-from trailhook.cli import deadletters, keys, listen, output, quarantine, sources, tokens
+from trailhook.cli import deadletters, doctor, keys, listen, migrate, output, quarantine, settings, sources, tokens
 from trailhook.settings import PREFIX, load
 
 app = output.group("Forward AWS CloudTrail events to a webhook: every event once, signed, never silently lost.")
@@ -40,24 +39,44 @@ def trailhook(
     """Forward AWS CloudTrail events to a webhook: every event once, signed, never silently lost."""
 
 
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")]
+LogLevel = Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")]
+
+
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    host: Host = None,
+    port: Port = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the embedded store lives.")] = None,
-    log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
+    log_level: LogLevel = None,
 ) -> None:
-    """Run Trailhook: the API, the dashboard and all the work, in one process, until SIGTERM or Ctrl-C."""
-    options = {"HOST": host, "PORT": port, "DATA_DIR": data_dir, "LOG_LEVEL": log_level}
+    """Run Trailhook: the API and all the work, in one process, until SIGTERM or Ctrl-C."""
+    _run("serve", HOST=host, PORT=port, DATA_DIR=data_dir, LOG_LEVEL=log_level)
+
+
+@app.command()
+def api(host: Host = None, port: Port = None, log_level: LogLevel = None) -> None:
+    """Run the API and no work: one of any number of processes that share MongoDB and Redis."""
+    _run("api", HOST=host, PORT=port, LOG_LEVEL=log_level)
+
+
+@app.command()
+def worker(host: Host = None, port: Port = None, log_level: LogLevel = None) -> None:
+    """Do the work, with probes and metrics only: one of any number of processes that share MongoDB and Redis."""
+    _run("worker", HOST=host, WORKER_PORT=port, LOG_LEVEL=log_level)
+
+
+def _run(command: str, **options: object) -> None:
     given = {PREFIX + name: str(value) for name, value in options.items() if value is not None}
-    settings = load({**os.environ, **given})
+    chosen = load({**os.environ, **given})
 
     # Only now, so that the other commands start fast and a wrong setting is told at once.
-    from trailhook.app import serve as run  # noqa: PLC0415
+    from trailhook import serving  # noqa: PLC0415
     from trailhook.telemetry import configure_logging  # noqa: PLC0415
 
-    configure_logging(settings, sys.stderr)
-    asyncio.run(run(settings, announce=output.say_now))
+    configure_logging(chosen, sys.stderr)
+    serving.run(serving.ROLES[command], chosen, announce=output.say_now)
 
 
 @app.command()
@@ -74,3 +93,6 @@ def demo(
 
 
 app.command()(listen.listen)
+app.command()(doctor.doctor)
+app.command()(migrate.migrate)
+app.command()(settings.settings)

@@ -11,7 +11,15 @@ from trailhook.cli.sources import source_id
 
 commands = output.group("Look at what could not be read, and try it again.")
 
-LISTED = {"ID": "id", "SOURCE": "sourceId", "KIND": "kind", "REASON": "reason", "DETAIL": "detail", "AT": "at"}
+LISTED = {
+    "ID": "id",
+    "SOURCE": "sourceId",
+    "KIND": "kind",
+    "OBJECT": "name",
+    "REASON": "reason",
+    "DETAIL": "detail",
+    "AT": "at",
+}
 
 
 @commands.command(name="list")

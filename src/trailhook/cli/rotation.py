@@ -31,7 +31,7 @@ async def rotate(settings: Settings, *, announce: Callable[[str], None]) -> Rota
 
     Raises `SettingsError` while a Trailhook runs on this data directory, `KeyUnavailable` if a value's key is gone.
     """
-    if not (settings.data_dir / STORE_FILE).exists():
+    if settings.mongodb_url is None and not (settings.data_dir / STORE_FILE).exists():
         raise SettingsError(f"there is nothing to rotate: {settings.data_dir} holds no data (see --data-dir)")
     async with build(settings, clock=SystemClock(), announce=announce) as parts:
         keys = await _newest_keys(settings, parts.store, announce)

@@ -50,12 +50,15 @@ def add(given: Document, document: DocumentFile = None) -> None:
 @commands.command(name="set")
 @takes_source_options
 def change(given: Document, source: SourceId, document: DocumentFile = None) -> None:
-    """Change what is given and leave the rest as it is."""
+    """Change what is given and leave the rest as it is. With --json, the answer is JSON too."""
     changes = merged(read_json(document) if document else {}, given)
     if not changes:
         raise SettingsError("Nothing to change: give at least one option, or a document with --json.")
     client = from_environment(os.environ)
     answer = client.call("PATCH", "sources", source_id(client, source), body=changes)
+    if document is not None:
+        output.show_json(answer)
+        return
     output.say(f"Changed {answer['name']}: {answer['status']}")
 
 

@@ -17,11 +17,15 @@ import msgspec
 
 from trailhook.cloudtrail.event import Event, epoch_s, lenient_event
 from trailhook.cloudtrail.splitter import BOM, split
+from trailhook.errors import Invalid
 
 KEY_BYTES: Final = 16
-SLICE_BYTES_MAX: Final = 32 * 1024 * 1024
+SLICE_RECORDS_MAX: Final = 7_500
+BAD_RECORDS_MAX: Final = 10_000
+SLICE_BYTES_MAX: Final = 12 * 1024 * 1024
 """A slice of a large unit ends beyond this, however few its records: it is what is held at a time."""
 _TIME_BYTES = 4
+_HASH_BYTES = KEY_BYTES - _TIME_BYTES
 _UUID_CHARACTERS: Final = 36
 _DIGITS_MAX = 600
 """Python refuses to read whole numbers much longer than this."""
@@ -60,14 +64,29 @@ class ReadRecords(msgspec.Struct, frozen=True):
     bad: list[BadRecord]
 
 
-def read_records(data: bytes, *, scope: bytes, depth_max: int, record_bytes_max: int) -> ReadRecords:
+def read_records(
+    data: bytes, *, scope: bytes, depth_max: int, record_bytes_max: int, bad_records_max: int = BAD_RECORDS_MAX
+) -> ReadRecords:
     """Every record of a whole file. `scope` names whose ledger the keys are for and is UTF-8 text.
 
-    Raises `Invalid` (`not_json`, `no_records`, `records_not_a_list`): then nothing of the file is to be taken.
+    Raises `Invalid` (`not_json`, `no_records`, `records_not_a_list`, or `too_many_bad`, for a file with more than
+    `bad_records_max` bad ones is no log): then nothing of the file is to be taken.
     """
     data = data.removeprefix(BOM)
-    judge = _Judge(scope, depth_max, record_bytes_max)
-    return _read_at_once(data, judge) or judge.all(list(chain(*split([data], element_bytes_max=record_bytes_max))))
+    if read := _read_at_once(data, _Judge(scope, depth_max, record_bytes_max)):
+        return read
+    slices = list(
+        read_slices(
+            [data],
+            scope=scope,
+            depth_max=depth_max,
+            record_bytes_max=record_bytes_max,
+            slice_records_max=SLICE_RECORDS_MAX,
+            bad_records_max=bad_records_max,
+        )
+    )
+    records = chain.from_iterable(each.records for each in slices)
+    return ReadRecords(list(records), list(chain.from_iterable(each.bad for each in slices)))
 
 
 def read_slices(
@@ -78,6 +97,7 @@ def read_slices(
     record_bytes_max: int,
     slice_records_max: int,
     slice_bytes_max: int = SLICE_BYTES_MAX,
+    bad_records_max: int = BAD_RECORDS_MAX,
     skip: int = 0,
 ) -> Iterator[ReadRecords]:
     """The records of a large file, in slices, never empty, of at most `slice_records_max` elements.
@@ -86,7 +106,7 @@ def read_slices(
     held. The first `skip` elements are passed over, unjudged. Raises `Invalid` as
     `read_records` does, but only when it gets there: run through it once before taking anything.
     """
-    judge = _Judge(scope, depth_max, record_bytes_max)
+    judge = _Judge(scope, depth_max, record_bytes_max, bad_records_max)
     position = 0
     held: list[bytes] = []
     held_bytes = 0
@@ -118,17 +138,21 @@ def ledger_key(raw: bytes, event: Event, at: int, *, scope: bytes) -> bytes:
     is there to keep the ledger's inserts together, which is sound only because a repeat of AWS has the time of the
     first: an eventID that is not the random UUID that AWS writes proves no such thing, and gets the time 0.
     """
-    if not event.event_id:
-        return at.to_bytes(_TIME_BYTES, "big") + sha256(raw).digest()[: KEY_BYTES - _TIME_BYTES]
-    account = (event.recipient_account_id or "").encode()
-    identity = _SEPARATOR.join((scope, account, event.event_id.encode()))
-    lead = at if _is_random_uuid(event.event_id) else 0
-    return lead.to_bytes(_TIME_BYTES, "big") + blake2b(identity, digest_size=KEY_BYTES - _TIME_BYTES).digest()
+    return _key(raw, event.event_id, at, _place(scope, event.recipient_account_id))
 
 
-def _is_random_uuid(event_id: str) -> bool:
-    """Whether the version and variant digits stand where RFC 9562 puts them in a version 4 UUID."""
-    return len(event_id) == _UUID_CHARACTERS and event_id[14] == "4" and event_id[19] in "89ab"
+def _place(scope: bytes, account: str | None) -> bytes:
+    """Where an eventID is one of a kind: the part of an identity that the records of a file share."""
+    return b"%b%b%b%b" % (scope, _SEPARATOR, (account or "").encode(), _SEPARATOR)
+
+
+def _key(raw: bytes, event_id: str | None, at: int, place: bytes) -> bytes:
+    if not event_id:
+        return at.to_bytes(_TIME_BYTES, "big") + sha256(raw).digest()[:_HASH_BYTES]
+    # A random UUID has its version and variant digits where RFC 9562 puts them.
+    is_random = len(event_id) == _UUID_CHARACTERS and event_id[14] == "4" and event_id[19] in "89ab"
+    lead = at if is_random else 0
+    return lead.to_bytes(_TIME_BYTES, "big") + blake2b(place + event_id.encode(), digest_size=_HASH_BYTES).digest()
 
 
 def document(raw: bytes) -> Any:
@@ -174,17 +198,17 @@ def _read_at_once(data: bytes, judge: "_Judge") -> ReadRecords | None:
     accounted = len(_HEAD) + sum(map(len, raws)) + max(0, len(raws) - 1) + len(_TAIL)
     if accounted != len(data.rstrip()) or not data.startswith(_HEAD):
         return None  # something else is in there, such as a second Records, of which the decoder keeps the last
-    if not _is_utf8(data) or max(map(len, raws), default=0) > judge.record_bytes_max:
+    if not _are_utf8(raws) or max(map(len, raws), default=0) > judge.record_bytes_max:
         return None
     return ReadRecords(judge.sound(raws, events), [])
 
 
-def _is_utf8(data: bytes) -> bool:
-    """The fast decoder does not look at the text of fields that it passes over."""
-    if data.isascii():
-        return True
+def _are_utf8(raws: Iterable[bytes]) -> bool:
+    """The fast decoder does not look at the text of fields that it passes over. Few records are more than ASCII."""
     try:
-        data.decode()
+        for raw in raws:
+            if not raw.isascii():
+                raw.decode()
     except UnicodeDecodeError:
         return False
     return True
@@ -196,13 +220,20 @@ def _is_utf8(data: bytes) -> bool:
 class _Judge:
     """Makes records of elements, or says why not."""
 
-    def __init__(self, scope: bytes, depth_max: int, record_bytes_max: int) -> None:
+    def __init__(
+        self, scope: bytes, depth_max: int, record_bytes_max: int, bad_records_max: int = BAD_RECORDS_MAX
+    ) -> None:
         self._scope = scope
         self._depth_max = depth_max
         self.record_bytes_max = record_bytes_max
+        self._bad_records_max = bad_records_max
+        self._bad_records = 0
 
     def all(self, raws: list[bytes], position: int = 0) -> ReadRecords:
-        """Judge them together as long as all are sound, else halve by halve down to those that are not."""
+        """Judge them together as long as all are sound, else halve by halve down to those that are not.
+
+        Raises `Invalid` (`too_many_bad`).
+        """
         records: list[Record] = []
         bad: list[BadRecord] = []
         heaps = [(position, raws)]
@@ -217,6 +248,9 @@ class _Judge:
                 for raw in heap:
                     judged = self.one(raw, at)
                     records.append(judged) if isinstance(judged, Record) else bad.append(judged)
+        self._bad_records += len(bad)
+        if self._bad_records > self._bad_records_max:
+            raise Invalid("too_many_bad", f"more than {self._bad_records_max:,} of its records cannot be read")
         return ReadRecords(records, bad)
 
     def _together(self, raws: list[bytes]) -> list[Record] | None:
@@ -227,17 +261,22 @@ class _Judge:
             events = _EVENT_LIST.decode(joined)
         except _REFUSALS:
             return None
-        return self.sound(raws, events) if _is_utf8(joined) else None
+        return self.sound(raws, events) if _are_utf8(raws) else None
 
     def sound(self, raws: Sequence[bytes], events: Sequence[Event]) -> list[Record]:
         """The records of elements that the fast decoder took."""
         times: dict[str | None, int] = {}
+        places: dict[str | None, bytes] = {}
         records = []
         for raw, event in zip(raws, events, strict=True):
             at = times.get(event.event_time)
             if at is None:
                 at = times[event.event_time] = epoch_s(event.event_time)
-            records.append(Record(raw, ledger_key(raw, event, at, scope=self._scope), at, event))
+            account = event.recipient_account_id
+            place = places.get(account)
+            if place is None:
+                place = places[account] = _place(self._scope, account)
+            records.append(Record(raw, _key(raw, event.event_id, at, place), at, event))
         return records
 
     def one(self, raw: bytes, position: int) -> Record | BadRecord:

@@ -114,6 +114,8 @@ class _Window:
         self._stretch_bytes = _STRETCH_BYTES_MAX
         self._seam = -1
         """The first `},{` at or after `_at`, the end of the piece if there is none; stale where it lies before."""
+        self._hopeless_to = 0
+        """A stretch that ends here has failed, so that none is tried before: each byte is tried a few times only."""
 
     def skip_bom(self) -> None:
         while len(self._bytes) < len(BOM) and self._more():
@@ -156,11 +158,12 @@ class _Window:
 
     def stretch(self) -> list[bytes]:
         """Consume several elements and the comma behind them at once; empty if that cannot be done here."""
-        while (end := self._last_seam()) is not None:
+        while self._at >= self._hopeless_to and (end := self._last_seam()) is not None:
             try:
                 elements = _LIST.decode(b"[%b]" % self._bytes[self._at : end + 1])
             except (msgspec.MsgspecError, RecursionError):
                 if self._stretch_bytes == _STRETCH_BYTES_MIN:
+                    self._hopeless_to = end
                     break
                 self._stretch_bytes = max(self._stretch_bytes // 4, _STRETCH_BYTES_MIN)
             else:
@@ -232,6 +235,7 @@ class _Window:
         if piece is None:
             return False
         self._bytes = self._bytes[self._at :] + piece
+        self._hopeless_to = max(0, self._hopeless_to - self._at)
         self._at = self._from = 0
         self._seam = -1
         return True

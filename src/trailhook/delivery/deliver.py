@@ -58,28 +58,33 @@ class Deliverer:
         self._rng = rng
 
     async def run(self, source_id: str) -> None:
-        """Send whatever is due. Ends when nothing is, or when the lane, the user or a full list says wait.
+        """Send whatever is due. Ends when nothing is, when the lane, the user or a full list says wait, or after
+        `turn_s`, for others to have their turn: what is still due is hinted by the sweep.
 
         When cancelled it starts nothing more and gives requests in flight `shutdown_s` to end and be settled.
         """
         if await self._held(await self._store.source(source_id)):
             return
-        in_flight: set[asyncio.Task[None]] = set()
+        in_flight: set[asyncio.Task[BatchState | None]] = set()
+        began_at = self._clock.now()
+        held = False
         try:
             while True:
-                in_flight |= {
-                    asyncio.create_task(self._deliver(source, batch))
-                    for source, batch in await self._lease(source_id, len(in_flight))
-                }
+                if not held and self._clock.now() - began_at <= self._settings.turn_s:
+                    in_flight |= {
+                        asyncio.create_task(self._deliver(source, batch))
+                        for source, batch in await self._lease(source_id, len(in_flight))
+                    }
                 if not in_flight:
                     return
                 done, in_flight = await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
+                ended = [task.result() for task in done]
+                if BatchState.DEAD in ended:
+                    held = await self._held(await self._store.source(source_id))
         finally:
             await self._drain(in_flight)
 
-    async def _drain(self, in_flight: set[asyncio.Task[None]]) -> None:
+    async def _drain(self, in_flight: set[asyncio.Task[BatchState | None]]) -> None:
         if not in_flight:
             return
         _, late = await asyncio.wait(in_flight, timeout=self._settings.shutdown_s)
@@ -134,20 +139,19 @@ class Deliverer:
 
     # ------------------------------------------------------------------------------------------- one delivery
 
-    async def _deliver(self, source: Source, batch: Batch) -> None:
+    async def _deliver(self, source: Source, batch: Batch) -> BatchState | None:
+        """Send it once and settle it; the state that leaves it in, None if it was taken over elsewhere."""
         try:
             request = self._request(source, batch)
         except Invalid as error:
-            await self._bury(batch, str(error))
-            return
+            return await self._bury(batch, str(error))
         except KeyUnavailable as error:
             log.error("cannot sign: %s", error, extra={"source": source.id, "batch": batch.id})
-            await self._settle(batch, Settlement(state=BatchState.WAITING, due_at=self._clock.now() + 60.0))
-            return
+            return await self._settle(batch, Settlement(state=BatchState.WAITING, due_at=self._clock.now() + 60.0))
         started_at = self._clock.now()
         verdict = await self._send(request, self._secrets.headers(source))
         took_s = max(0.0, self._clock.now() - started_at)
-        lane = await self._move_lane(source, verdict)
+        lane, turned = await self._move_lane(source, verdict)
         attempt = Attempt(
             number=batch.attempts + 1,
             started_at=started_at,
@@ -157,8 +161,11 @@ class Deliverer:
             error=verdict.error,
             answer=verdict.answer,
         )
-        await self._settle(batch, self._settlement(source, batch, verdict, lane, attempt))
         self._metrics.attempt(source.id, verdict.outcome, took_s)
+        state = await self._settle(batch, self._settlement(source, batch, verdict, lane, attempt))
+        if turned:
+            await self._tell(source.id)
+        return state
 
     def _request(self, source: Source, batch: Batch) -> Request:
         wire = body.wire(batch)
@@ -194,7 +201,8 @@ class Deliverer:
         kept_bytes = self._settings.answer_kept_bytes_max
         return judge(result, now=self._clock.now(), kept_bytes=kept_bytes, secrets=headers.values())
 
-    async def _move_lane(self, source: Source, verdict: Verdict) -> Lane:
+    async def _move_lane(self, source: Source, verdict: Verdict) -> tuple[Lane, bool]:
+        """The lane with the verdict counted, and whether that has brought it into another state."""
         before = ""
         now = self._clock.now()
 
@@ -204,9 +212,7 @@ class Deliverer:
             return breaker.after(lane, verdict, now, self._settings.in_flight_max, self._rng)
 
         lane = await self._store.change_lane(source.lane, change)
-        if lane.condition.state != before:
-            await self._tell(source.id)
-        return lane
+        return lane, lane.condition.state != before
 
     def _settlement(self, source: Source, batch: Batch, verdict: Verdict, lane: Lane, attempt: Attempt) -> Settlement:
         now = self._clock.now()
@@ -235,22 +241,23 @@ class Deliverer:
             children=children,
         )
 
-    async def _bury(self, batch: Batch, reason: str) -> None:
+    async def _bury(self, batch: Batch, reason: str) -> BatchState | None:
         """A body that is no longer what was frozen must not be sent under its id."""
         log.error("batch is damaged: %s", reason, extra={"source": batch.source_id, "batch": batch.id})
         attempt = Attempt(
             number=batch.attempts + 1, started_at=self._clock.now(), took_s=0.0, outcome=Outcome.OURS, error=reason
         )
-        await self._settle(batch, Settlement(state=BatchState.DEAD, attempt=attempt))
+        return await self._settle(batch, Settlement(state=BatchState.DEAD, attempt=attempt))
 
-    async def _settle(self, batch: Batch, settlement: Settlement) -> None:
+    async def _settle(self, batch: Batch, settlement: Settlement) -> BatchState | None:
         try:
             await self._store.settle(batch, settlement)
         except LeaseLost:
             log.info("batch was settled or taken over elsewhere", extra={"batch": batch.id})
-            return
+            return None
         if settlement.state is BatchState.DELIVERED:
             self._metrics.events(batch.source_id, "sent", batch.count)
         elif settlement.state is BatchState.DEAD:
             log.warning("dead letter", extra={"source": batch.source_id, "batch": batch.id})
             self._metrics.events(batch.source_id, "dead_lettered", batch.count)
+        return settlement.state

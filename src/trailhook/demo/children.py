@@ -60,6 +60,11 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def last_words(self) -> str:
+        """What it said last, by its name."""
+        return "\n".join([f"The {self._name}'s last words:", *(self._tail or ["(none)"])])
+
     def check(self) -> None:
         """Raise `ChildFailed` if it is not running."""
         if self._process.poll() is not None:
@@ -102,7 +107,7 @@ class Child:
         self._lines.put(None)
 
     def _failure(self, what: str) -> ChildFailed:
-        return ChildFailed("\n".join([f"The {self._name} {what}. Its last words:", *self._tail]))
+        return ChildFailed(f"The {self._name} {what}. {self.last_words}")
 
 
 def end_with_parent() -> None:

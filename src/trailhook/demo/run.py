@@ -78,6 +78,9 @@ def run(*, seconds: float | None, rate: float, data_dir: Path | None, console: C
     reckoning = reckon(generator.manifest, stage.receiver.seen, stage.receiver.tally)
     console.print(summary(written, reckoning, stage.receiver.tally, counts))
     console.print("It adds up." if reckoning.adds_up else "It does NOT add up.")
+    if not reckoning.adds_up:
+        for child in stage.children:
+            console.print(child.last_words, markup=False, soft_wrap=True)
     return reckoning.adds_up
 
 
@@ -95,7 +98,7 @@ def _set_up(stack: ExitStack, data_dir: Path | None, console: Console) -> Stage:
             "product",
             "trailhook.demo.product",
             ["serve", "--port", "0", "--data-dir", str(place)],
-            _environ(token, server.address, cloud_address, place),
+            _environ(token, server.address, cloud_address),
         )
     )
     bucket = Bucket(cloud_address, BUCKET)
@@ -189,14 +192,14 @@ def _source(callback: str, cloud: str) -> dict[str, object]:
     }
 
 
-def _environ(token: str, callback: str, cloud: str, place: Path) -> dict[str, str]:
+def _environ(token: str, callback: str, cloud: str) -> dict[str, str]:
     """The surroundings of the product: nobody's settings but the demo's."""
     own = {
         "TRAILHOOK_API_TOKEN": token,
         "TRAILHOOK_ALLOW_HTTP_CALLBACKS": "true",
         "TRAILHOOK_ALLOW_CALLBACK_HOSTS": callback,
         "TRAILHOOK_ALLOW_AWS_ENDPOINTS": cloud,
-        "TRAILHOOK_CONFIG": str(place / "trailhook.toml"),
+        "TRAILHOOK_CONFIG": os.devnull,
     }
     return {**{name: value for name, value in os.environ.items() if not name.startswith("TRAILHOOK_")}, **own}
 

@@ -18,7 +18,6 @@ from trailhook.clock import Clock
 from trailhook.cloudtrail.records import ReadRecords, Record, read_records, read_slices
 from trailhook.conditions import condition_of, entered
 from trailhook.errors import (
-    AccessDenied,
     FetchState,
     Invalid,
     KeysTaken,
@@ -26,6 +25,7 @@ from trailhook.errors import (
     NeedsAttention,
     TrailhookError,
     Transient,
+    Unexplained,
 )
 from trailhook.intake.cut import cut
 from trailhook.intake.filter import Passes, compile_filter
@@ -43,7 +43,7 @@ from trailhook.model import (
 )
 from trailhook.queue.base import Queue
 from trailhook.settings import Settings
-from trailhook.sources.base import Access, WayIn
+from trailhook.sources.base import Access, Reading, WayIn
 from trailhook.store.base import Commit, Store
 from trailhook.telemetry import Metrics
 
@@ -54,6 +54,8 @@ READ_RETRY_S = 5.0
 CLAIM_TRIES_MAX = 5
 """How often a claim that another worker overtook is made again before the units are handed back."""
 ACTIVE = Condition(state=FetchState.ACTIVE)
+BLIND = frozenset({FetchState.CLOCK_SKEWED, FetchState.CREDENTIALS_EXPIRED, FetchState.CREDENTIALS_INVALID})
+"""In these states no object of a source can be read; in the others another object may well be."""
 
 
 @dataclass(slots=True)
@@ -106,12 +108,17 @@ class Intake:
     async def run(self, source_id: str) -> None:
         """Take in whatever is due. Ends early, without harm, when the source is paused, full or gone.
 
-        A source whose objects cannot be read is asked for one of them a run, until that works.
+        A source none of whose objects can be read is asked for one of them a run, until that works. One that has much
+        to read lets others have their turn after `turn_s`, and is hinted again.
         """
         probed = False
+        began_at = self._clock.now()
         while True:
+            if self._clock.now() - began_at > self._settings.turn_s:
+                await self._queue.hint(Job(kind="intake", source_id=source_id))
+                return
             source = await self._store.source(source_id)
-            blocked = source.reading.state != FetchState.ACTIVE
+            blocked = source.reading.state in BLIND
             if source.paused_at is not None or (blocked and probed) or await self._outbox_full(source):
                 return
             probed = blocked
@@ -144,41 +151,72 @@ class Intake:
 
     async def _fetch(self, source: Source, units: Sequence[Unit]) -> list[tuple[Unit, bytes | Invalid]]:
         """Read every unit; those that cannot be read now are handed back, the others are returned."""
-        access = self._access(source)
-        room = asyncio.Semaphore(self._settings.aws_concurrency)
-
-        async def read(unit: Unit) -> bytes | TrailhookError:
-            async with room:
-                try:
-                    return await self._ways[unit.intake].read(access, unit)
-                except (Invalid, NeedsAttention, Transient) as error:
-                    return error
-
-        results = list(zip(units, await asyncio.gather(*map(read, units)), strict=True))
+        answers = await self._unwrap(source, await self._read_all(source, units))
+        results = list(zip(units, answers, strict=True))
         for unit, result in results:
             if isinstance(result, (NeedsAttention, Transient)):
                 await self._hand_back(unit, result)
         await self._note_reading(source, [result for _, result in results])
         return [(unit, result) for unit, result in results if isinstance(result, (bytes, Invalid))]
 
+    async def _read_all(self, source: Source, units: Sequence[Unit]) -> Sequence[bytes | Reading | TrailhookError]:
+        try:
+            access = self._access(source)
+        except NeedsAttention as error:
+            return [error] * len(units)
+        room = asyncio.Semaphore(self._settings.aws_concurrency)
+
+        async def read(unit: Unit) -> bytes | Reading | TrailhookError:
+            async with room:
+                try:
+                    return await self._ways[unit.intake].read(access, unit)
+                except Unexplained as error:
+                    last = unit.attempts + 1 >= self._settings.unit_refusals_max
+                    return Invalid("refused", f"{error} So it was {unit.attempts + 1} times.") if last else error
+                except (Invalid, NeedsAttention, Transient) as error:
+                    return error
+
+        return await asyncio.gather(*map(read, units))
+
+    async def _unwrap(
+        self, source: Source, results: Sequence[bytes | Reading | TrailhookError]
+    ) -> Sequence[bytes | TrailhookError]:
+        """Keep what readings left over, before what they did read is settled, and remember how far behind they are."""
+        readings = [each for each in results if isinstance(each, Reading)]
+        if rests := [each.rest for each in readings if each.rest is not None]:
+            await self._store.add_units(source.id, rests)
+        if readings:
+            await self._note_behind(source, max(each.behind_s for each in readings))
+        return [each.data if isinstance(each, Reading) else each for each in results]
+
+    async def _note_behind(self, source: Source, behind_s: float) -> None:
+        """To the minute: it is for people."""
+        whole_minutes_s = behind_s // 60 * 60
+
+        def change(source: Source) -> tuple[Source, Sequence[NewBatch]]:
+            return source if source.behind_s == whole_minutes_s else source.but(behind_s=whole_minutes_s), ()
+
+        if source.behind_s != whole_minutes_s:
+            await self._store.change_source(source.id, change)
+
     async def _hand_back(self, unit: Unit, error: NeedsAttention | Transient) -> None:
         asked_s = error.retry_after_s if isinstance(error, Transient) else None
-        ceiling_s = min(self._settings.backoff_s_max, READ_RETRY_S * 2**unit.attempts)
-        wait_s = asked_s or self._rng.uniform(min(1.0, ceiling_s), ceiling_s)
+        ceiling_s = min(self._settings.backoff_s_max, READ_RETRY_S * 2 ** min(unit.attempts, 20))
+        wait_s = min(asked_s or self._rng.uniform(min(1.0, ceiling_s), ceiling_s), self._settings.backoff_s_max)
         await self._store.postpone_units(
             unit.source_id,
             unit.token,
             [unit.id],
             due_at=self._clock.now() + wait_s,
             detail=str(error),
-            attempt=not isinstance(error, NeedsAttention) or isinstance(error, AccessDenied),
+            attempt=not (isinstance(error, NeedsAttention) and error.state in BLIND),
         )
         self._metrics.object(unit.source_id, "postponed")
 
     async def _note_reading(self, source: Source, results: Sequence[bytes | TrailhookError]) -> None:
-        """Denied on one object is that object's affair; denied on all of them is the source's."""
+        """Denied (or not found there) on one object is its own affair; on all of them it is the source's."""
         blocked = [each for each in results if isinstance(each, NeedsAttention)]
-        credentials = [each for each in blocked if not isinstance(each, AccessDenied)]
+        credentials = [each for each in blocked if each.state in BLIND]
         answered = any(not isinstance(each, (NeedsAttention, Transient)) for each in results)
         if credentials:
             condition = condition_of(credentials[0], self._clock.now())
@@ -227,6 +265,7 @@ class Intake:
             scope=source.id.encode(),
             depth_max=self._settings.record_depth_max,
             record_bytes_max=self._settings.record_bytes_max,
+            bad_records_max=self._settings.bad_records_max,
         )
 
     # --------------------------------------------------------------------------------------------- large units
@@ -244,8 +283,9 @@ class Intake:
         while (read := await asyncio.to_thread(next, slices, None)) is not None:
             taken += len(read.records) + len(read.bad)
             harvest = Harvest(ends=[_progress(unit, taken, total)])
-            harvest.take(unit, read, passes)
+            await asyncio.to_thread(harvest.take, unit, read, passes)
             await self._commit(source, unit.token, harvest)
+            del read, harvest  # or two slices would be held while the next is read
             if taken < total and await self._outbox_full(source):
                 await self._store.postpone_units(
                     source.id, unit.token, [unit.id], due_at=self._clock.now(), detail="outbox full", attempt=False
@@ -264,6 +304,7 @@ class Intake:
             depth_max=self._settings.record_depth_max,
             record_bytes_max=self._settings.record_bytes_max,
             slice_records_max=self._settings.slice_records_max,
+            bad_records_max=self._settings.bad_records_max,
             skip=skip,
         )
 
@@ -290,6 +331,11 @@ class Intake:
         for end in commit.units:
             if end.state is not UnitState.WAITING:
                 self._metrics.object(source_id, end.state)
+        reasons = [end.reason for end in commit.units if end.state is UnitState.QUARANTINED]
+        reasons += [record.reason for record in commit.quarantined]
+        if reasons:
+            told = {"source": source_id, "reasons": ", ".join(sorted(set(reasons)))}
+            log.warning("unreadable, now in quarantine: %d", len(reasons), extra=told)
 
 
 def _prepare(source: Source, token: int, harvest: Harvest, known: set[bytes]) -> Commit:

@@ -8,8 +8,10 @@ import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Self
+from typing import Any, Self
 
 from trailhook.errors import Refused, SettingsError
 from trailhook.model import Value
@@ -65,10 +67,20 @@ class Target(Value, frozen=True, kw_only=True):
         return _address(self.host)
 
 
-async def system_resolver(host: str, port: int) -> Sequence[str]:
-    """Ask the operating system."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(each[4][0]) for each in found]
+LOOKUPS_MAX = 32
+"""Lookups under way at a time. One that hangs is given up, but its thread is taken until the system gives up, too."""
+
+
+class SystemResolver:
+    """Asks the operating system, in threads of its own: lookups that hang hold up nothing but other lookups."""
+
+    def __init__(self, look_up: Callable[..., Sequence[tuple[Any, ...]]] = socket.getaddrinfo) -> None:
+        self._look_up = partial(look_up, type=socket.SOCK_STREAM)
+        self._threads = ThreadPoolExecutor(max_workers=LOOKUPS_MAX, thread_name_prefix="resolve")
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, host, port)
+        return [str(each[4][0]) for each in found]
 
 
 class Guard:
@@ -85,17 +97,17 @@ class Guard:
         cidrs: Sequence[str] = (),
         allow_http: bool = False,
         only_aws: bool = False,
-        resolver: Resolver = system_resolver,
+        resolver: Resolver | None = None,
     ) -> None:
         self._only_aws = only_aws
         self._hosts_setting = AWS_ENDPOINTS if only_aws else CALLBACK_HOSTS
         self._hosts = frozenset(_host_entry(each, self._hosts_setting) for each in hosts)
         self._networks = tuple(_network(each) for each in cidrs)
         self._allow_http = allow_http
-        self._resolver = resolver
+        self._resolver = resolver or SystemResolver()
 
     @classmethod
-    def for_callbacks(cls, settings: Settings, *, resolver: Resolver = system_resolver) -> Self:
+    def for_callbacks(cls, settings: Settings, *, resolver: Resolver | None = None) -> Self:
         """Public addresses over https; what else is up to the settings."""
         return cls(
             hosts=settings.allow_callback_hosts,
@@ -105,7 +117,7 @@ class Guard:
         )
 
     @classmethod
-    def for_aws(cls, settings: Settings, *, resolver: Resolver = system_resolver) -> Self:
+    def for_aws(cls, settings: Settings, *, resolver: Resolver | None = None) -> Self:
         """The AWS services we call, over https, at public addresses or a VPC's private ones.
 
         A host listed in the settings may be anything anywhere, over http too.

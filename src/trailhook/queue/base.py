@@ -1,8 +1,9 @@
 """What a queue promises: to run hints soon. It is allowed to lose them all; the sweep brings them back.
 
 A job is a `Job(kind, source_id)`. Jobs with the same kind and source are one: a hint that is already waiting is
-not queued again, and one that arrives while its job runs makes it run once more afterwards. Handlers never
-raise and return nothing (`jobs.py` sees to it).
+not queued again, and one that arrives while its job runs makes it run once more: afterwards, or meanwhile in
+another process. Handlers never raise and return nothing (`jobs.py` sees to it); one that does raise, or hangs, is
+logged and stops nothing.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

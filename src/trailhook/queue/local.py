@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,10 +28,14 @@ class _Hint:
 
 
 class LocalQueue:
-    """See `queue.base.Queue`. Of one event loop; a handler that raises is logged and costs its own job only."""
+    """See `queue.base.Queue`. Of one event loop; a handler that raises is logged and costs its own job only, and so
+    does one that is not done after `job_timeout_s`, which is cancelled. `ended` is called after every job.
+    """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, job_timeout_s: float, ended: Callable[[], None] = lambda: None) -> None:
         self._clock = clock
+        self._job_timeout_s = job_timeout_s
+        self._told_ended = ended
         self._hints: dict[Job, _Hint] = {}
         """What waits. The heaps below may also hold entries that a better hint has replaced: those do not count."""
         self._delayed: list[tuple[float, int, Job, _Hint]] = []
@@ -65,6 +69,11 @@ class LocalQueue:
     async def check(self) -> None:
         """Always within reach."""
 
+    def in_hand(self) -> set[Job]:
+        """The jobs that run or could run now."""
+        now = self._clock.now()
+        return {*self._running, *(job for job, hint in self._hints.items() if hint.due_at <= now)}
+
     def _place(self, job: Job, hint: _Hint) -> None:
         hints = self._again if job in self._running else self._hints
         old = hints.get(job)
@@ -91,7 +100,7 @@ class LocalQueue:
                 _, _, job, hint = heapq.heappop(ready)
                 if self._hints.get(job) is hint:
                     del self._hints[job]
-                    self._running[job] = task = asyncio.create_task(_work(handler, job))
+                    self._running[job] = task = asyncio.create_task(self._work(handler, job))
                     task.add_done_callback(partial(self._ended, job))
                     busy[kind] += 1
 
@@ -100,6 +109,18 @@ class LocalQueue:
         if (again := self._again.pop(job, None)) is not None:
             self._place(job, again)
         self._changed.set()
+        self._told_ended()
+
+    async def _work(self, handler: Handler, job: Job) -> None:
+        deadline = asyncio.timeout(self._job_timeout_s)
+        try:
+            async with deadline:
+                await handler(job.source_id)
+        except Exception:
+            if deadline.expired():
+                log.error("job %s took too long and was cancelled", job.kind, extra={"source": job.source_id})
+            else:
+                log.exception("job %s raised, which jobs must not", job.kind, extra={"source": job.source_id})
 
     async def _wait(self) -> None:
         """Until a hint arrives, a job ends, or the first delay is over."""
@@ -119,10 +140,3 @@ class LocalQueue:
             task.cancel()
         if self._running:
             await asyncio.wait(self._running.values())
-
-
-async def _work(handler: Handler, job: Job) -> None:
-    try:
-        await handler(job.source_id)
-    except Exception:
-        log.exception("job %s raised, which jobs must not", job.kind, extra={"source": job.source_id})

@@ -1,4 +1,4 @@
-"""Asking AWS: signed by botocore's own signer, sent over our transport, refusals translated into our errors."""
+"""Asking AWS: signed, sent over our transport, refusals translated into our errors."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from trailhook.errors import Invalid, Misconfigured, NeedsAttention, Refused, Th
 from trailhook.model import Value
 from trailhook.net.base import Answer, AnswerTooLong, CertificateRefused, Request, Transport
 from trailhook.sources.aws_errors import translate
+from trailhook.sources.s3_sign import Signer, signed_get
 
 _SUCCESS = range(200, 300)
 _REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
@@ -62,6 +63,19 @@ def service_host(service: str, region: str) -> str:
 
 def signed_headers(call: Call, keys: Keys, now: float) -> list[tuple[str, str]]:
     """The call's headers with those that sign it, as AWS Signature Version 4 asks."""
+    if call.service == "s3" and call.method == "GET":
+        signer = Signer(
+            access_key_id=keys.access_key_id,
+            secret_access_key=keys.secret_access_key,
+            session_token=keys.session_token,
+            region=call.region,
+        )
+        return signed_get(call.url, call.headers, signer, now)
+    return botocore_headers(call, keys, now)
+
+
+def botocore_headers(call: Call, keys: Keys, now: float) -> list[tuple[str, str]]:
+    """The same by botocore's own signer, which knows every service."""
     kind = _S3Signer if call.service == "s3" else _Signer
     credentials = ReadOnlyCredentials(keys.access_key_id, keys.secret_access_key, keys.session_token)
     request = AWSRequest(method=call.method, url=call.url, headers=dict(call.headers), data=call.body)

@@ -19,6 +19,7 @@ from trailhook.errors import (
     Throttled,
     TrailhookError,
     Transient,
+    Unexplained,
 )
 from trailhook.model import Value
 from trailhook.net.base import Answer
@@ -38,6 +39,8 @@ THROTTLED = frozenset(
         "LimitExceededException",
         "SlowDown",
         "PriorRequestNotComplete",
+        "KmsThrottled",
+        "OverLimit",
     ]
 )
 TRANSIENT = frozenset(
@@ -48,6 +51,7 @@ TRANSIENT = frozenset(
         "InternalFailure",
         "ServiceUnavailable",
         "OperationAborted",
+        "InvalidNextTokenException",
     ]
 )
 EXPIRED = frozenset(["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"])
@@ -90,15 +94,18 @@ _CONFIG_WORDS = {
     "InvalidBucketName": ("The bucket's name is not one.", "Correct s3Bucket."),
     "NonExistentQueue": ("There is no such queue.", "Correct sqsQueueUrl."),
     "QueueDoesNotExist": ("There is no such queue.", "Correct sqsQueueUrl."),
+    "InvalidAddress": ("The queue's URL is not one of its region.", "Correct sqsQueueUrl."),
     "RegionDisabledException": ("The region is not enabled in this account.", "Enable it, or correct the region."),
 }
 _ACTIONS = {
     "ListObjectsV2": "s3:ListBucket",
     "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject",
     "AssumeRole": "sts:AssumeRole",
     "LookupEvents": "cloudtrail:LookupEvents",
     "ReceiveMessage": "sqs:ReceiveMessage",
-    "DeleteMessage": "sqs:DeleteMessage",
+    "DeleteMessageBatch": "sqs:DeleteMessage",
+    "ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
 }
 _ACTION = re.compile(r"not authorized to perform: ([a-z0-9-]{2,40}:[A-Za-z0-9*]{2,60})")
 _RESOURCE = re.compile(r"on resource: \"?(arn:[A-Za-z0-9:/._*=@+-]{5,300})")
@@ -150,7 +157,7 @@ def error_for(refusal: Refusal, operation: str, *, resource: str = "") -> Trailh
         return _transient(refusal, operation)
     if code in GONE:
         return ObjectGone(GONE[code], _GONE_WORDS[GONE[code]])
-    if code in DENIED or code.startswith("KMS."):
+    if code in DENIED or code.startswith(("KMS.", "Kms")):
         return _denied(refusal, operation, resource)
     return _of_credentials(refusal) or _of_configuration(refusal) or _by_status(refusal, operation, resource)
 
@@ -186,9 +193,10 @@ def _transient(refusal: Refusal, operation: str) -> Transient:
 
 def _denied(refusal: Refusal, operation: str, resource: str) -> AccessDenied:
     named, where = _ACTION.search(refusal.message), _RESOURCE.search(refusal.message)
-    is_kms = refusal.code.startswith("KMS.") or "kms" in refusal.message.lower()
-    action = named[1] if named else "kms:Decrypt" if is_kms else _ACTIONS.get(operation)
-    on = where[1] if where else "the bucket's KMS key" if is_kms else resource
+    is_kms = "kms" in refusal.code.lower() or "kms" in refusal.message.lower()
+    usual = "kms:Decrypt" if is_kms else _ACTIONS.get(operation)
+    action = named[1] if named and named[1].lower() != (usual or "").lower() else usual
+    on = where[1] if where else "the KMS key" if is_kms else resource
     return AccessDenied(
         f"AWS denied {operation}{f' on {on}' if on else ''} ({refusal.code or refusal.status}).",
         f"Allow {action or operation}{f' on {on}' if on else ''} for these credentials.",
@@ -235,8 +243,8 @@ def _by_status(refusal: Refusal, operation: str, resource: str) -> TrailhookErro
         return ObjectGone("replaced", _GONE_WORDS["replaced"])
     if operation == "GetObject":
         # One object's trouble is not its source's: that unit waits, the others are read.
-        return _transient(refusal, operation)
+        return Unexplained(str(_transient(refusal, operation)), retry_after_s=refusal.retry_after_s)
     said = f"{refusal.status} {refusal.code}".strip()
     return Misconfigured(
-        f"{operation} was answered with {said}.", "Check the bucket's name, its region and the endpointUrl."
+        f"{operation} was answered with {said}.", "Check the names of bucket and queue, the region and the endpointUrl."
     )

@@ -8,9 +8,6 @@ from typing import Protocol
 
 from trailhook.model import Credentials, FoundUnit, Source, Unit, Value, Watermark
 
-AVAILABLE_INTAKES = frozenset({"s3"})
-"""The ways in that are built. A source that asks for another is refused."""
-
 
 class Access(Value, frozen=True, kw_only=True):
     """What it takes to ask AWS on a source's behalf: the source and its opened credentials."""
@@ -26,6 +23,29 @@ class Page(Value, frozen=True, kw_only=True):
     marks: Sequence[Watermark] = ()
 
 
+class Check(Value, frozen=True, kw_only=True):
+    """One thing that a source needs, tried out."""
+
+    name: str
+    """`identity`, `list`, `get`, `queue`, `lookup`, `callback` …"""
+    ok: bool
+    detail: str
+    remedy: str = ""
+    action: str = ""
+    """The IAM action that is missing, where that is what failed."""
+
+
+class Reading(Value, frozen=True, kw_only=True):
+    """What reading gave, of a way in that may read a unit in part."""
+
+    data: bytes
+    """As of a whole unit: compressed."""
+    rest: FoundUnit | None = None
+    """What of the unit is not in `data`, a unit of its own: it is kept before this one is settled."""
+    behind_s: float = 0.0
+    """For how long the unit waited to be read because AWS answers no faster."""
+
+
 class WayIn(Protocol):
     """One intake of a source: S3 polling, S3 through SQS, LookupEvents."""
 
@@ -34,11 +54,18 @@ class WayIn(Protocol):
 
         `marks` are the source's watermarks by (place, prefix). Completeness is the promise: every unit of the
         source's window is yielded by some poll, however late or out of order it appeared; units already known
-        may be yielded again. Raises `NeedsAttention` or `Transient`.
+        may be yielded again. Asking for the next page says that this one is durable: only then may a way in let
+        go of what brought it (delete its messages). Raises `NeedsAttention` or `Transient`.
         """
 
-    async def read(self, access: Access, unit: Unit) -> bytes:
-        """The unit's bytes as stored (still compressed).
+    async def read(self, access: Access, unit: Unit) -> bytes | Reading:
+        """The unit's bytes as stored (still compressed), or a `Reading` of some of it.
 
         Raises `ObjectGone`, `Invalid` (over the size limit), `NeedsAttention` or `Transient`.
+        """
+
+    def check(self, access: Access) -> AsyncIterator[Check]:
+        """Try what this way in needs, once and for real, changing nothing (see `sources.checks`).
+
+        What could not be tried because something before it failed is left out.
         """

@@ -8,6 +8,7 @@ Memory: one page of a listing for each request in flight, and the prefixes still
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
 from trailhook.clock import Clock
@@ -18,7 +19,8 @@ from trailhook.net.base import Transport
 from trailhook.settings import DAY_S, Settings
 from trailhook.sources.aws import AwsHttp, OnRequest
 from trailhook.sources.aws_identity import CredentialProvider
-from trailhook.sources.base import Access, Page
+from trailhook.sources.base import Access, Check, Page
+from trailhook.sources.checks import by_reading
 from trailhook.sources.s3_client import Place, S3Client
 from trailhook.sources.s3_listing import Listed, Listing
 
@@ -41,6 +43,7 @@ class S3Polling:
         on_request: OnRequest | None = None,
     ) -> None:
         self._client = S3Client(AwsHttp(transport, clock, on_request), provider, settings)
+        self._provider = provider
         self._settings = settings
         self._clock = clock
 
@@ -50,9 +53,12 @@ class S3Polling:
 
     async def read(self, access: Access, unit: Unit) -> bytes:
         """See `WayIn.read`. An object written again since it was listed is `ObjectGone`: it is another unit by now."""
-        region = unit.region or access.source.region
-        place = Place(bucket=unit.place, endpoint_url=unit.endpoint_url, region=region)
-        return await self._client.get(access, place, unit.name, etag=unit.version)
+        return await self._client.read(access, unit)
+
+    def check(self, access: Access) -> AsyncIterator[Check]:
+        """See `WayIn.check`. It walks as a first poll does, and gets an object, for KMS says no only then."""
+        where = "s3Prefix says where to look, to the letter, and startFrom from when."
+        return by_reading(self, self._provider, access, find="list", read="get", where=where)
 
 
 class _Branch(Value, frozen=True, kw_only=True):
@@ -70,6 +76,10 @@ class _Leaf(Value, frozen=True, kw_only=True):
     root: str
     logs: bool
     from_at: float
+    settled_from_at: float = math.inf
+    settled_to_at: float = 0.0
+    """What was due since the former and is labelled before the latter was found by earlier polls, and may have been
+    forgotten since: to list more of the past must not bring it again."""
     reconciling: bool
     newest_at: float = 0.0
     """The newest label seen so far."""
@@ -190,7 +200,11 @@ class _Poll:
         mark = self._mark_of(prefix if where.logs else self._source.prefix)
         reconciling = self._is_due(mark)
         from_at = self._from_at(mark, reconciling)
-        return _Leaf(prefix=prefix, root=where.root, logs=where.logs, from_at=from_at, reconciling=reconciling)
+        leaf = _Leaf(prefix=prefix, root=where.root, logs=where.logs, from_at=from_at, reconciling=reconciling)
+        if mark is None:
+            return leaf
+        settled_to_at = min(self._usual_at(mark), self._redelivery_at)
+        return leaf.but(settled_from_at=mark.start_from_at, settled_to_at=settled_to_at)
 
     def _from_at(self, mark: Watermark | None, reconciling: bool) -> float:
         """The oldest label to list; 0 for all.
@@ -201,8 +215,11 @@ class _Poll:
         if mark is None or self._source.start_from_at < mark.start_from_at:
             start_at = min(self._source.start_from_at, self._now)
             return max(0.0, start_at - (self._now - self._redelivery_at))
-        usual_at = max(0.0, min(mark.mark_at, self._now) - self._settings.look_back_s)
+        usual_at = self._usual_at(mark)
         return min(usual_at, self._redelivery_at) if reconciling else usual_at
+
+    def _usual_at(self, mark: Watermark) -> float:
+        return max(0.0, min(mark.mark_at, self._now) - self._settings.look_back_s)
 
     def _is_due(self, mark: Watermark | None) -> bool:
         """Whether it is time to reconcile; also when the last time lies ahead, for then the clock was wrong."""
@@ -244,7 +261,12 @@ class _Poll:
             return self._sweeping and latest_at >= self._redelivery_at
         if isinstance(key, Ignored):
             return latest_at >= step.from_at
-        return key.labelled_at >= step.from_at and latest_at >= self._source.start_from_at
+        due = key.labelled_at >= step.from_at and latest_at >= self._source.start_from_at
+        return due and not self._is_settled(step, key.labelled_at, latest_at)
+
+    def _is_settled(self, step: _Leaf, labelled_at: float, latest_at: float) -> bool:
+        listed_from_at = step.settled_from_at - self._settings.reconcile_days * DAY_S
+        return latest_at >= step.settled_from_at and listed_from_at <= labelled_at < step.settled_to_at
 
     def _found(self, listed: Listed, key: LogKey | Ignored) -> FoundUnit:
         return FoundUnit(

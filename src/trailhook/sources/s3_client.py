@@ -1,18 +1,19 @@
-"""The two verbs of S3 that Trailhook needs: list a page, get an object. It finds a bucket's region by itself."""
+"""The verbs of S3 that Trailhook needs: list a page, look at an object, get it. It finds a bucket's region itself."""
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
-from trailhook.errors import CredentialsExpired, CredentialsInvalid, Invalid, Misconfigured, ObjectGone
-from trailhook.model import Value
+from trailhook.errors import AccessDenied, CredentialsExpired, CredentialsInvalid, Invalid, Misconfigured, ObjectGone
+from trailhook.model import Unit, Value
 from trailhook.net.base import Answer
 from trailhook.settings import MIB, Settings
 from trailhook.sources.aws import AwsHttp, Call, service_host
 from trailhook.sources.aws_identity import CredentialProvider
 from trailhook.sources.aws_xml import UnreadableXml
 from trailhook.sources.base import Access
-from trailhook.sources.s3_listing import Listing, parse_listing
+from trailhook.sources.s3_listing import Listed, Listing, parse_listing
 
 PAGE_KEYS_MAX = 1_000
 """The most that S3 gives in one page."""
@@ -63,6 +64,28 @@ class S3Client:
             return parse_listing(answer.body)
         except (UnreadableXml, Invalid) as error:
             raise _no_listing() from error
+
+    async def head(self, access: Access, place: Place, key: str) -> Listed | None:
+        """The object as a listing would show it; None where it is gone or denied: reading it will say which.
+
+        Raises `NeedsAttention` or `Transient`.
+        """
+        call = self._call(access, place, "HeadObject").but(method="HEAD", resource=f"arn:aws:s3:::{place.bucket}/{key}")
+        try:
+            answer = await self._send(access, place, call, key=key)
+        except (AccessDenied, Misconfigured, Invalid):
+            return None
+        return Listed(
+            key=key,
+            etag=(answer.header("etag") or "").strip('"'),
+            size_bytes=int(answer.header("content-length") or 0),
+            modified_at=_http_date(answer.header("last-modified") or ""),
+        )
+
+    async def read(self, access: Access, unit: Unit) -> bytes:
+        """The object that a unit is, where it was found. Raises as `get` does."""
+        place = Place(bucket=unit.place, endpoint_url=unit.endpoint_url, region=unit.region or access.source.region)
+        return await self.get(access, place, unit.name, etag=unit.version)
 
     async def get(self, access: Access, place: Place, key: str, *, etag: str) -> bytes:
         """The object's bytes as stored, if it still is the one with that ETag (any, when empty).
@@ -124,6 +147,13 @@ def object_url(place: Place, key: str, query: Mapping[str, str]) -> str:
         base = f"{endpoint.rstrip('/')}/{quote(place.bucket, safe='')}"
     text = "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in sorted(query.items()))
     return f"{base}{path}?{text}" if text else base + path
+
+
+def _http_date(text: str) -> float:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _no_listing() -> Misconfigured:

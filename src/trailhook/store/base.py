@@ -50,7 +50,7 @@ class Limits(Value, frozen=True, kw_only=True):
     reconcile_days: int = 30
     """Units whose label lies within the look-back or reconcile window are never forgotten."""
     keep_bodies: bool = True
-    """False (`metadata` mode): a delivered batch loses its body when it is settled."""
+    """False (`metadata` mode): a batch loses its body once delivered, split (its children have it) or discarded."""
 
 
 class Commit(Value, frozen=True, kw_only=True):

@@ -40,3 +40,22 @@ def _take(lock: int, data_dir: Path) -> None:
         ) from error
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def owner(data_dir: Path) -> int | None:
+    """The process that seems to own `data_dir`, found out without taking it from anybody; None if there is none."""
+    try:
+        pid = int((data_dir / LOCK_FILE).read_text())
+    except (OSError, ValueError):
+        return None
+    return pid if _lives(pid) else None
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True  # somebody else's
+    except OSError:
+        return False
+    return True

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from support.clock import FakeClock
-from support.stores import STORES, OpenStore
+from support.stores import STORES, OpenStore, mongo, sqlite
 from trailhook.store.base import Store
 
 
@@ -17,7 +17,9 @@ def clock() -> FakeClock:
 
 @pytest.fixture(params=STORES)
 def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> OpenStore:
-    return STORES[request.param](tmp_path, clock)
+    if request.param == "mongo":
+        return mongo(f"{request.getfixturevalue('mongodb_url')}contract", clock)
+    return sqlite(tmp_path, clock)
 
 
 @pytest.fixture

@@ -239,6 +239,16 @@ async def test_in_metadata_mode_a_delivered_batch_loses_its_body_and_keeps_its_c
         assert (await store.batch("a")).columns == first.columns
 
 
+async def test_in_metadata_mode_what_was_split_or_discarded_has_no_body_either(open_store: OpenStore) -> None:
+    async with open_store(Limits(keep_bodies=False)) as store:
+        await with_batches(store, a_batch("a", count=2), a_batch("b"))
+        first, _ = await leased(store)
+        await store.settle(first, settled_as(BatchState.SPLIT, children=[a_batch("a1", parent="a")]))
+        await store.discard_batch("b")
+        assert [(await store.batch(name)).body for name in ("a", "b")] == [b"", b""]
+        assert (await store.batch("a1")).body
+
+
 # --------------------------------------------------------------------------------------------------------- list
 
 

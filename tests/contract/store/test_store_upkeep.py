@@ -178,6 +178,17 @@ async def test_a_prefix_that_was_not_listed_for_long_keeps_what_it_will_see_agai
     assert await store.add_units("s1", found) == 2
 
 
+async def test_what_has_no_label_is_remembered_by_when_it_was_written(store: Store, clock: FakeClock) -> None:
+    await store.add_source(a_source())
+    mark = Watermark(intake="s3", place="bucket", prefix="quiet/", mark_at=clock.now())
+    note = a_unit("quiet/note", ignored="unknown").but(labelled_at=0.0)
+    older = a_unit("quiet/older", labelled_at=clock.now() - 2 * DAY_S, ignored="unknown").but(labelled_at=0.0)
+    await store.add_units("s1", [note, older], [mark])
+    clock.advance(60 * DAY_S)
+    assert await cleaned(store) == 1
+    assert await store.add_units("s1", [note, older]) == 1
+
+
 # ----------------------------------------------------------------------------------------------------- documents
 
 

@@ -105,7 +105,19 @@ BAD_FIELDS: list[tuple[str, dict[str, Any]]] = [
         )
     ),
     *(("endpointUrl", {"endpointUrl": value}) for value in ("https://canary.example", "http://s3.amazonaws.com", "x")),
-    *(("sqsQueueUrl", {"sqsQueueUrl": value}) for value in ("canary", "https://canary.example/q", "file:///canary")),
+    *(
+        ("sqsQueueUrl", {"sqsQueueUrl": value})
+        for value in (
+            "canary",
+            "https://canary.example/q",
+            "file:///canary",
+            "https://canary.example/123456789012/q",
+            "https://sqs.us-east-1.canary.example/123456789012/q",
+            "http://sqs.us-east-1.amazonaws.com/123456789012/canary",
+            "https://s3.us-east-1.amazonaws.com/123456789012/canary",
+            "https://sqs.us-east-1.amazonaws.com/canary",
+        )
+    ),
     *(
         ("caCertificate", {"caCertificate": value})
         for value in ("canary", "-----BEGIN CERTIFICATE-----\ncanary\n-----END CERTIFICATE-----\n", "")
@@ -160,15 +172,40 @@ async def test_a_refused_callback_says_which_setting_would_allow_it(api: Client)
 
 
 @pytest.mark.parametrize(
-    ("field", "fields"),
+    ("field", "fields", "message"),
     [
-        ("s3Bucket", {"s3Bucket": None}),
-        ("s3Bucket", {"s3Bucket": None, "intake": ["s3"]}),
-        ("sqsQueueUrl", {"sqsQueueUrl": "https://sqs.us-east-1.amazonaws.com/123456789012/logs"}),
-        ("intake", {"intake": ["s3", "lookup"]}),
+        ("sourceType", {"sourceType": "canary"}, "must be 'aws_cloudtrail'"),
+        ("name", {"name": ""}, "must have 1 or more characters"),
+        ("name", {"name": 7}, "must be text"),
+        ("logFetchInterval", {"logFetchInterval": 0}, "must be at least 1"),
+        ("logFetchInterval", {"logFetchInterval": 86_401}, "must be at most 86,400"),
+        ("logFetchInterval", {"logFetchInterval": "300"}, "must be a whole number"),
+        ("intake", {"intake": []}, "must hold 1 or more entries"),
+        ("delivery.format", {"delivery": {"format": "x"}}, "must be 'envelope', 'ndjson', 'array' or 'single'"),
+        ("delivery.ordered", {"delivery": {"ordered": "true"}}, "must be true or false"),
     ],
 )
-async def test_a_way_in_that_is_not_built_is_refused_in_plain_words(
+async def test_the_usual_mistakes_are_told_in_plain_words(
+    api: Client, field: str, fields: dict[str, Any], message: str
+) -> None:
+    reply = await api.call("POST", "/add-source", source_body() | fields)
+    assert reply.json["errors"] == [{"field": field, "message": message}]
+
+
+async def test_no_refusal_speaks_in_the_words_of_a_library(api: Client) -> None:
+    for _, fields in BAD_FIELDS:
+        for error in (await api.call("POST", "/add-source", source_body() | fields)).json["errors"]:
+            assert not error["message"].startswith(("Input", "String", "List", "Dictionary", "Value")), error
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("s3Bucket", {"s3Bucket": None, "intake": ["s3"]}),
+        ("s3Bucket", {"s3Bucket": None, "intake": ["s3", "lookup"]}),
+    ],
+)
+async def test_a_way_in_without_what_it_needs_is_refused_in_plain_words(
     api: Client, field: str, fields: dict[str, Any]
 ) -> None:
     check(await api.call("POST", "/add-source", source_body(**fields)), field)
@@ -256,6 +293,21 @@ async def test_what_does_not_exist_is_a_problem_document(api: Client, method: st
     assert (reply.status, reply.json["status"]) == (status, status)
     assert reply.headers["content-type"] == "application/problem+json"
     assert b"canary" not in reply.body
+
+
+async def test_a_405_tells_every_method_that_the_path_takes(api: Client) -> None:
+    reply = await api.call("PUT", "/sources/some-id")
+    assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD, PATCH")
+    assert (await api.call("OPTIONS", "/tokens")).headers["allow"] == "GET, HEAD, POST"
+    assert (await api.call("GET", "/remove-source/some-id")).headers["allow"] == "DELETE"
+
+
+async def test_what_can_be_got_can_be_asked_for_its_headers(api: Client) -> None:
+    for target in ("/healthz", "/readyz", "/sources", "/metrics"):
+        got, asked = await api.call("GET", target), await api.call("HEAD", target)
+        assert (asked.status, asked.headers["content-type"]) == (200, got.headers["content-type"])
+    assert (await api.call("HEAD", "/nowhere")).status == 404
+    assert (await api.call("HEAD", "/add-source")).status == 405
 
 
 async def test_every_answer_carries_the_security_headers(api: Client) -> None:

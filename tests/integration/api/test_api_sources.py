@@ -315,8 +315,12 @@ async def test_an_empty_patch_is_refused(api: Client, source_id: str) -> None:
     assert (reply.status, reply.fields) == (422, ["body"])
 
 
-async def test_a_source_cannot_lose_the_bucket_it_polls(api: Client, source_id: str) -> None:
-    reply = await api.call("PATCH", f"/sources/{source_id}", {"s3Bucket": None})
+async def test_a_source_that_loses_its_bucket_becomes_one_of_lookup_events(api: Client, source_id: str) -> None:
+    assert (await patch(api, source_id, s3Bucket=None))["intake"] == ["lookup"]
+
+
+async def test_a_source_cannot_lose_the_bucket_of_a_way_in_it_names(api: Client, source_id: str) -> None:
+    reply = await api.call("PATCH", f"/sources/{source_id}", {"s3Bucket": None, "intake": ["s3", "lookup"]})
     assert (reply.status, reply.fields) == (422, ["s3Bucket"])
 
 

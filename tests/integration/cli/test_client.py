@@ -64,7 +64,7 @@ def test_a_missing_token_says_where_to_get_one(api: ScriptedApi) -> None:
 
 def test_a_refusal_that_is_no_problem_document_is_told_by_its_status(api: ScriptedApi) -> None:
     api.on("GET", "/sources", status=502, raw=b"<html>Bad Gateway</html>")
-    with pytest.raises(ApiRefused, match="502"):
+    with pytest.raises(ApiRefused, match=r"502.*TRAILHOOK_URL"):
         Client(api.url).call("GET", "sources")
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from support.api import ScriptedApi, scripted_api
 from trailhook.cli.main import app
+from trailhook.settings import Settings, load
 
 ID = "6f1c0c80-0000-4000-8000-000000000001"
 OTHER = "6f1c0c80-0000-4000-8000-000000000002"
@@ -162,6 +164,13 @@ def test_set_changes_only_what_is_given(api: ScriptedApi, trailhook: Trailhook) 
     assert api.asked[0].body == {"logFetchInterval": 60, "delivery": {"ordered": False}}
 
 
+def test_set_takes_a_document_and_answers_in_json(api: ScriptedApi, trailhook: Trailhook) -> None:
+    api.on("PATCH", f"/sources/{ID}", SOURCE)
+    result = trailhook("source", "set", ID, "--json", "-", "--interval", "60", stdin='{"filter": null}')
+    assert json.loads(result.stdout) == SOURCE
+    assert api.asked[0].body == {"filter": None, "logFetchInterval": 60}
+
+
 def test_set_with_nothing_to_change_is_a_usage_error(api: ScriptedApi, trailhook: Trailhook) -> None:
     result = trailhook("source", "set", ID)
     assert (result.exit_code, api.calls) == (2, [])
@@ -232,10 +241,11 @@ def test_discarding_asks_first(api: ScriptedApi, trailhook: Trailhook) -> None:
 
 
 def test_quarantine_is_listed_and_tried_again(api: ScriptedApi, trailhook: Trailhook) -> None:
-    entry = {"id": "q1", "sourceId": ID, "kind": "unit", "reason": "truncated", "detail": "…", "at": "2026"}
+    entry = {"id": "q1", "sourceId": ID, "kind": "unit", "name": "a.gz", "reason": "truncated", "detail": "…", "at": ""}
     api.on("GET", "/quarantine", {"quarantine": [entry], "next": None})
     api.on("POST", "/quarantine/q1/retry", entry)
-    assert "truncated" in trailhook("quarantine", "list").stdout
+    table = trailhook("quarantine", "list").stdout
+    assert ("truncated" in table, "a.gz" in table) == (True, True)
     assert json.loads(trailhook("quarantine", "list", "--json").stdout) == {"quarantine": [entry]}
     assert trailhook("quarantine", "retry", "q1").exit_code == 0
 
@@ -261,7 +271,13 @@ def test_a_new_key_is_one_that_the_settings_take(trailhook: Trailhook) -> None:
 
 
 def test_wrong_usage_ends_with_2(trailhook: Trailhook) -> None:
-    for wrong in (["nonsense"], ["source", "nonsense"], ["source", "list", "--nonsense"], ["serve", "--port", "x"]):
+    for wrong in (
+        ["nonsense"],
+        ["source", "nonsense"],
+        ["source", "list", "--nonsense"],
+        ["serve", "--port", "x"],
+        ["listen", "--port", "99999"],
+    ):
         result = trailhook(*wrong)
         assert (result.exit_code, result.stdout) == (2, "")
 
@@ -274,6 +290,14 @@ def test_a_wrong_setting_ends_with_2_and_names_it(trailhook: Trailhook) -> None:
 def test_an_unreachable_api_ends_with_1(trailhook: Trailhook) -> None:
     result = trailhook("source", "list", TRAILHOOK_URL="http://127.0.0.1:9")
     assert (result.exit_code, "trailhook serve" in result.stderr) == (1, True)
+
+
+def test_every_setting_is_listed_as_the_environment_takes_it(trailhook: Trailhook) -> None:
+    listed = {each["name"]: each for each in json.loads(trailhook("settings", "--json").stdout)["settings"]}
+    assert {f"TRAILHOOK_{each.name.upper()}" for each in fields(Settings)} == set(listed)
+    written = {name: each["default"] for name, each in listed.items() if each["default"] is not None}
+    assert load({"TRAILHOOK_CONFIG": "/dev/null", **written}) == Settings()
+    assert "TRAILHOOK_LEDGER_DAYS" in trailhook("settings").stdout
 
 
 def test_the_version_is_told(trailhook: Trailhook) -> None:

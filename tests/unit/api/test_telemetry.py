@@ -61,7 +61,9 @@ def test_gauges_forget_what_is_gone() -> None:
 @pytest.fixture
 def root() -> Iterator[logging.Logger]:
     """A root of its own, so that the process's logging stays as it is."""
-    talkative = [logging.getLogger(name) for name in ("botocore", "boto3", "s3transfer", "urllib3", "asyncio")]
+    talkative = [
+        logging.getLogger(name) for name in ("botocore", "boto3", "s3transfer", "urllib3", "asyncio", "uvicorn")
+    ]
     levels = [logger.level for logger in talkative]
     yield logging.Logger("test")
     for logger, level in zip(talkative, levels, strict=True):
@@ -100,6 +102,12 @@ def test_configuring_again_replaces_the_handler(root: logging.Logger) -> None:
     root.info("hello")
     assert first.getvalue() == ""
     assert second.getvalue().count("\n") == 1
+
+
+def test_the_web_server_says_nothing_while_all_is_well(root: logging.Logger) -> None:
+    configure_logging(Settings(log_level="DEBUG"), io.StringIO(), root=root)
+    assert not logging.getLogger("uvicorn.error").isEnabledFor(logging.INFO)
+    assert logging.getLogger("uvicorn.error").isEnabledFor(logging.WARNING)
 
 
 def test_libraries_that_print_credentials_are_never_at_debug(root: logging.Logger) -> None:

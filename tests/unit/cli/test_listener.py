@@ -36,6 +36,13 @@ def test_a_good_delivery_is_told_in_one_line() -> None:
     assert desk.said == ["2025-06-15T15:06:40.000Z  msg_a  ok  cloudtrail.events: 3 events  GetObject×2, PutObject"]
 
 
+def test_a_notice_is_told_with_its_reason_and_its_remedy() -> None:
+    told = {"sourceName": "prod", "state": "misconfigured", "reason": "No such bucket.", "remedy": "Correct s3Bucket."}
+    body = json.dumps({"type": "source.misconfigured", "data": {**told, "sourceId": "x", "since": "2026"}}).encode()
+    assert summary({}, body) == "source.misconfigured: prod misconfigured No such bucket. Correct s3Bucket."
+    assert summary({}, b'{"type":"source.test","data":7}') == "events: 1 event  ?"
+
+
 def test_a_bad_signature_is_answered_401_and_said() -> None:
     desk = Desk()
     assert desk.deliver(secret=b"another") == 401
@@ -73,7 +80,7 @@ def test_without_a_secret_everything_is_taken_as_not_verified() -> None:
         ({"content-type": "application/x-ndjson"}, b'{"eventName":"A"}\n{"eventName":"B"}\n', "events: 2 events  A, B"),
         ({}, b'[{"eventName":"A"}]', "events: 1 event  A"),
         ({}, b'{"eventName":"A"}', "events: 1 event  A"),
-        ({}, b'{"type":"source.recovered","data":{"sourceId":"x"}}', "source.recovered: 0 events"),
+        ({}, b'{"type":"source.recovered","data":{"sourceId":"x"}}', "source.recovered"),
         ({}, b'{"type":"cloudtrail.events","data":{"events":[1]}}', "cloudtrail.events: 1 event  ?"),
         ({}, b"null", "a JSON value: 0 events"),
         ({}, b"not json", "8 bytes that cannot be read (JSONDecodeError)"),

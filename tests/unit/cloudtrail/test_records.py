@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -352,3 +354,23 @@ def test_a_record_as_plain_values() -> None:
     assert document(b'{"x":1e999,"y":[1]}') == {"x": float("inf"), "y": [1]}
     with pytest.raises(ValueError, match="NaN"):
         document(b'{"x":NaN}')
+
+
+def test_a_file_of_which_too_much_is_bad_is_no_log() -> None:
+    data = log_file(raw(1), *[b"1"] * 6)
+    whole = partial(read_records, data, scope=SCOPE, depth_max=DEPTH_MAX, record_bytes_max=RECORD_BYTES_MAX)
+    slices = partial(read_slices, [data], scope=SCOPE, depth_max=DEPTH_MAX, record_bytes_max=RECORD_BYTES_MAX)
+    assert len(whole(bad_records_max=6).bad) == 6
+    assert len(together(list(slices(slice_records_max=2, bad_records_max=6))).bad) == 6
+    with pytest.raises(Invalid) as raised:
+        whole(bad_records_max=5)
+    assert raised.value.reason == "too_many_bad"
+    with pytest.raises(Invalid):
+        list(slices(slice_records_max=2, bad_records_max=5))
+
+
+def test_two_million_scalars_are_given_up_soon() -> None:
+    began_at = time.process_time()
+    with pytest.raises(Invalid):
+        read(log_file(*[b"1"] * 2_000_000))
+    assert time.process_time() - began_at < 5.0

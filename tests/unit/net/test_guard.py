@@ -1,5 +1,7 @@
 """Which URLs and addresses the guard lets through, and what it says where it does not."""
 
+import asyncio
+import threading
 from collections.abc import Sequence
 from ipaddress import ip_address
 
@@ -7,7 +9,7 @@ import pytest
 
 from trailhook.errors import Refused, SettingsError
 from trailhook.net.base import ExchangeFailed, Phase
-from trailhook.net.guard import Guard, Resolver
+from trailhook.net.guard import Guard, Resolver, SystemResolver
 from trailhook.settings import Settings
 
 
@@ -241,3 +243,24 @@ def test_any_other_endpoint_must_be_listed_and_then_may_be_anything(host: str) -
 def test_aws_is_never_asked_in_the_clear() -> None:
     with pytest.raises(Refused, match="https"):
         aws().check_url("http://s3.us-east-1.amazonaws.com/")
+
+
+async def test_lookups_that_hang_hold_up_no_other_work() -> None:
+    ended = threading.Event()
+
+    def hangs(*_: object, **__: object) -> list[tuple[object, ...]]:
+        ended.wait(10)
+        return [(0, 0, 0, "", ("192.0.2.1", 443))]
+
+    resolver = SystemResolver(hangs)
+    lookups = [asyncio.ensure_future(resolver(f"{number}.example", 443)) for number in range(100)]
+    try:
+        async with asyncio.timeout(5):
+            assert await asyncio.to_thread(lambda: "done") == "done"
+    finally:
+        ended.set()
+    assert await asyncio.gather(*lookups) == [["192.0.2.1"]] * 100
+
+
+async def test_the_operating_system_is_asked_by_default() -> None:
+    assert "127.0.0.1" in await SystemResolver()("localhost", 80)

@@ -16,6 +16,7 @@ from trailhook.errors import (
     Throttled,
     TrailhookError,
     Transient,
+    Unexplained,
 )
 from trailhook.net.base import Answer
 from trailhook.sources.aws_errors import translate
@@ -67,7 +68,7 @@ def test_an_answer_without_a_code_is_judged_by_its_status(body: bytes) -> None:
 
 
 def test_an_unknown_refusal_of_one_object_is_not_taken_for_its_sources_state() -> None:
-    assert type(translate(refusal(400, "InvalidRequest"), "GetObject")) is Transient
+    assert type(translate(refusal(400, "InvalidRequest"), "GetObject")) is Unexplained
     assert type(translate(refusal(400, "InvalidRequest"), "ListObjectsV2")) is Misconfigured
 
 

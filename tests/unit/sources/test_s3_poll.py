@@ -240,6 +240,19 @@ async def test_from_the_beginning_means_all_of_it_once() -> None:
     assert await story.poll() == [new]
 
 
+async def test_an_earlier_start_brings_what_lies_before_it_and_nothing_that_was_found_long_ago() -> None:
+    """What was found more than the ledger's memory ago would be sent again: units are forgotten sooner than that."""
+    story = Story(start_from_at=at(days=100))
+    long_before, before = log_key(label(days=300), 1), log_key(label(days=110), 2)
+    found, recent = log_key(label(days=90), 3), log_key(label(days=10), 4)
+    for key, ago in ((long_before, 300), (before, 110), (found, 90), (recent, 10)):
+        story.put(key, days=ago)
+    assert await story.poll() == [found, recent]
+    story.access = access("trail", start_from_at=0.0)
+    assert await story.poll() == [long_before, before, recent]
+    assert await story.poll() == [recent]
+
+
 async def test_a_start_in_the_future_finds_nothing_yet_and_misses_nothing_then() -> None:
     story = Story(start_from_at=at(hours=-2))
     story.put(log_key(label(minutes=5)))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import apsw
 
 from trailhook.store.base import NamedLease
+from trailhook.store.moving import MARK, Mark, marked
 from trailhook.store.sqlite.rows import Due, Part, next_tokens, value
 
 
@@ -32,6 +33,11 @@ class SqliteDocuments(Part):
 def _document(db: apsw.Connection, kind: str, key: str) -> bytes | None:
     found: bytes | None = value(db, "SELECT value FROM documents WHERE kind = ? AND key = ?", (kind, key))
     return found
+
+
+def mark(db: apsw.Connection) -> Mark | None:
+    """The mark of a move away from here, if there is one."""
+    return marked(_document(db, *MARK))
 
 
 def _documents(db: apsw.Connection, kind: str) -> dict[str, bytes]:

@@ -67,7 +67,7 @@ def connect(path: Path) -> apsw.Connection:
             "journal_mode = WAL",
             "synchronous = FULL",
             "secure_delete = ON",  # erased credentials must not live on in free pages
-            "cache_size = -65536",
+            "cache_size = -32768",
             "wal_autocheckpoint = 4000",
             "journal_size_limit = 67108864",
             "temp_store = MEMORY",

@@ -46,7 +46,7 @@ class SqliteOutbox(Part):
         return await self._write(_retry, batch_id, self._clock.now())
 
     async def discard_batch(self, batch_id: str) -> Batch:
-        return await self._write(_discard, batch_id, self._clock.now())
+        return await self._write(_discard, batch_id, self._clock.now(), keep_bodies=self._limits.keep_bodies)
 
     async def lane(self, key: str) -> Lane:
         return await self._read(_lane, key)
@@ -82,6 +82,7 @@ def _settle(db: apsw.Connection, batch: Batch, settlement: Settlement, now: floa
     move(db, row, settlement.state, due_at=due_at, now=now)
     if settlement.state is BatchState.SPLIT:
         freeze_children(db, row, settlement.children, now)
+        _drop_body(db, row, keep_bodies=keep_bodies)
     elif settlement.state is BatchState.DELIVERED:
         _delivered(db, row, keep_bodies=keep_bodies)
 
@@ -100,9 +101,13 @@ def _record_attempt(db: apsw.Connection, row: Kept, settlement: Settlement, atte
     )
 
 
-def _delivered(db: apsw.Connection, row: Kept, *, keep_bodies: bool) -> None:
+def _drop_body(db: apsw.Connection, row: Kept, *, keep_bodies: bool) -> None:
     if not keep_bodies:
         db.execute("DELETE FROM bodies WHERE batch = ?", (row.num,))
+
+
+def _delivered(db: apsw.Connection, row: Kept, *, keep_bodies: bool) -> None:
+    _drop_body(db, row, keep_bodies=keep_bodies)
     if row.last_event_at > 0:
         db.execute(
             "UPDATE totals SET last_sent_event_at = max(coalesce(last_sent_event_at, ?1), ?1) WHERE source = ?2",
@@ -157,11 +162,12 @@ def _retry(db: apsw.Connection, batch_id: str, now: float) -> Batch:
     return listed(db, row.num)
 
 
-def _discard(db: apsw.Connection, batch_id: str, now: float) -> Batch:
+def _discard(db: apsw.Connection, batch_id: str, now: float, *, keep_bodies: bool) -> Batch:
     row = kept(db, batch_id)
     if row.state not in (BatchState.WAITING, BatchState.DEAD):
         raise Conflict(f"only a delivery that waits or is a dead letter can be discarded, this one is {row.state}")
     move(db, row, BatchState.DISCARDED, due_at=row.due_at, now=now)
+    _drop_body(db, row, keep_bodies=keep_bodies)
     return listed(db, row.num)
 
 

@@ -1,6 +1,7 @@
 """The way in: units and their leases, watermarks, the ledger, and the intake transaction."""
 
 import hashlib
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 
@@ -108,6 +109,9 @@ NEXT_UNITS = """
     ORDER BY labelled_at, name LIMIT ?"""
 
 
+CHOSEN_UNITS = "SELECT u.* FROM carray(?) chosen CROSS JOIN unit_rows u WHERE u.id = chosen.value"
+
+
 def _lease_units(
     db: apsw.Connection, source_id: str, limit: int, bytes_max: int, lease_s: float, due: Due
 ) -> list[Unit]:
@@ -122,11 +126,12 @@ def _lease_units(
     if not chosen:
         return []
     (token,) = next_tokens(db, 1)
-    leased = []
-    for unit_id in chosen:
-        db.execute("UPDATE units SET token = ?, available_at = ? WHERE id = ?", (token, due.now + lease_s, unit_id))
-        leased += rows(db, "SELECT * FROM unit_rows WHERE id = ?", (unit_id,))
-    return structs(Unit, leased)
+    ids = apsw.carray(array("q", chosen))
+    db.execute(
+        "UPDATE units SET token = ?, available_at = ? WHERE id IN (SELECT value FROM carray(?))",
+        (token, due.now + lease_s, ids),
+    )
+    return structs(Unit, rows(db, CHOSEN_UNITS, (ids,)))
 
 
 def _postpone(
@@ -166,8 +171,7 @@ def _see_again(db: apsw.Connection, source_id: str, keys: tuple[bytes, ...], hou
 
 def _commit(db: apsw.Connection, commit: Commit, now: float) -> None:
     source = source_num(db, commit.source_id)
-    for end in commit.units:
-        _end_unit(db, source, commit.token, end, now)
+    _end_units(db, source, commit.token, commit.units, now)
     claim(db, source, commit.keys, now)
     freeze(db, source, commit.batches, now)
     for entry in commit.quarantined:
@@ -192,30 +196,35 @@ def claim(db: apsw.Connection, source: int, keys: Sequence[bytes], now: float) -
         raise KeysTaken("another transaction claimed some of these keys first")
 
 
-def _end_unit(db: apsw.Connection, source: int, token: int, end: UnitEnd, now: float) -> None:
+def _end_units(db: apsw.Connection, source: int, token: int, ends: Sequence[UnitEnd], now: float) -> None:
     """WAITING keeps the lease: more slices follow under it."""
-    goes_on = end.state is UnitState.WAITING
-    ignored = end.reason if end.state is UnitState.IGNORED else None
-    db.execute(
+    before = db.total_changes()
+    db.executemany(
         """UPDATE units SET state = ?, records = ?, records_taken = ?, reason = ?, detail = ?, ignored = ?,
             token = iif(?, token, 0)
         WHERE id = ? AND source = ? AND token = ? AND token <> 0""",
-        (
-            *(end.state, end.records, end.records_taken, end.reason, end.detail, ignored),
-            *(goes_on, end.unit_id, source, token),
-        ),
+        [
+            (
+                *(end.state, end.records, end.records_taken, end.reason, end.detail, _ignored(end)),
+                *(end.state is UnitState.WAITING, end.unit_id, source, token),
+            )
+            for end in ends
+        ],
     )
-    if db.changes() != 1:
+    if db.total_changes() - before != len(ends):
         raise LeaseLost("somebody else holds one of these units now")
-    if goes_on:
-        return
-    tally_units(db, source, {"waiting": -1, f"ignored:{ignored}" if ignored else str(end.state): 1})
-    if end.state is UnitState.QUARANTINED:
-        db.execute(
-            """INSERT INTO quarantine (kind, source, unit_id, place, name, reason, detail, at, body)
-            SELECT 'unit', source, id, place, name, reason, detail, ?, x'' FROM units WHERE id = ?""",
-            (now, end.unit_id),
-        )
+    ended = [end for end in ends if end.state is not UnitState.WAITING]
+    labels = Counter(f"ignored:{end.reason}" if _ignored(end) else str(end.state) for end in ended)
+    tally_units(db, source, {"waiting": -len(ended), **labels})
+    db.executemany(
+        """INSERT INTO quarantine (kind, source, unit_id, place, name, reason, detail, at, body)
+        SELECT 'unit', source, id, place, name, reason, detail, ?, x'' FROM units WHERE id = ?""",
+        [(now, end.unit_id) for end in ended if end.state is UnitState.QUARANTINED],
+    )
+
+
+def _ignored(end: UnitEnd) -> str | None:
+    return end.reason if end.state is UnitState.IGNORED else None
 
 
 def _quarantine_record(db: apsw.Connection, source: int, entry: NewQuarantined, now: float) -> None:

@@ -68,15 +68,17 @@ def _forget_batches(db: apsw.Connection, limits: Limits, now: float) -> int:
 
 OUTSIDE_EVERY_WINDOW = """
     SELECT id FROM units u
-    WHERE source = :source AND state = :state AND found_at < :cutoff AND labelled_at < :cutoff
-    AND labelled_at < coalesce((
+    WHERE source = :source AND state = :state AND found_at < :cutoff
+    AND iif(ignored IS NULL, labelled_at, max(labelled_at, modified_at)) < :cutoff
+    AND iif(ignored IS NULL, labelled_at, max(labelled_at, modified_at)) < coalesce((
         SELECT iif(substr(u.name, 1, length(w.prefix)) = w.prefix AND w.mark_at > 0, w.mark_at - :look_back_s, NULL)
         FROM watermarks w
         WHERE w.source = u.source AND w.intake = u.intake AND w.place = u.place AND w.prefix <= u.name
         ORDER BY w.prefix DESC LIMIT 1
     ), :cutoff)
     LIMIT :limit"""
-"""A prefix that was not listed for long is looked at again from its own mark: its last units are remembered."""
+"""A prefix that was not listed for long is looked at again from its own mark: its last units are remembered. What is no
+log has no label, and is listed by when it was written."""
 
 
 def _forget_units(db: apsw.Connection, limits: Limits, now: float) -> int:

@@ -1,0 +1,68 @@
+"""The least that AWS must allow for a source to be fetched, as an IAM policy.
+
+Source: the "Actions, resources, and condition keys" of S3, SQS, KMS, CloudTrail and STS in AWS's service
+authorization reference.
+"""
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from trailhook.model import Source
+
+VERSION = "2012-10-17"
+_QUEUE = re.compile(r"^/(\d{12})/([A-Za-z0-9_.-]{1,80})/?$")
+Statement = dict[str, Any]
+
+
+def minimal_policy(source: Source) -> dict[str, Any]:
+    """What the identity that fetches (the role, where one is assumed) must be allowed."""
+    arn = f"arn:{partition(source.region)}"
+    statements: list[Statement] = []
+    if source.bucket is not None and {"s3", "sqs"} & set(source.intakes):
+        statements += _bucket(arn, source.bucket, source.prefix, lists="s3" in source.intakes)
+    if source.sqs_queue_url is not None:
+        statements.append(_queue(arn, source.region, source.sqs_queue_url))
+    if "lookup" in source.intakes:
+        statements.append(_allow("LookUpEvents", ["cloudtrail:LookupEvents"], "*"))
+    return {"Version": VERSION, "Statement": statements}
+
+
+def keys_policy(source: Source) -> dict[str, Any] | None:
+    """What the access key itself must be allowed when it assumes a role; None where it does not."""
+    if source.role_arn is None:
+        return None
+    return {"Version": VERSION, "Statement": [_allow("AssumeTheRole", ["sts:AssumeRole"], source.role_arn)]}
+
+
+def partition(region: str) -> str:
+    """The partition that a region is in, as ARNs name it."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def _bucket(arn: str, bucket: str, prefix: str, *, lists: bool) -> list[Statement]:
+    get = _allow("ReadLogFiles", ["s3:GetObject"], f"{arn}:s3:::{bucket}/{prefix}*")
+    decrypt = _allow("OnlyIfTheBucketIsEncryptedWithAKeyOfYours", ["kms:Decrypt"], "*")
+    decrypt["Condition"] = {"StringLike": {"kms:EncryptionContext:aws:s3:arn": f"{arn}:s3:::{bucket}*"}}
+    if not lists:
+        return [get, decrypt]
+    listing = _allow("FindLogFiles", ["s3:ListBucket"], f"{arn}:s3:::{bucket}")
+    if prefix:
+        listing["Condition"] = {"StringLike": {"s3:prefix": [f"{prefix}*"]}}
+    return [listing, get, decrypt]
+
+
+def _queue(arn: str, region: str, url: str) -> Statement:
+    parts = urlsplit(url)
+    of_region = re.match(r"sqs\.([a-z0-9-]+)\.", parts.hostname or "")
+    named = _QUEUE.match(parts.path)
+    account, name = (named[1], named[2]) if named else ("*", "*")
+    resource = f"{arn}:sqs:{of_region[1] if of_region else region}:{account}:{name}"
+    actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
+    return _allow("TakeNotifications", actions, resource)
+
+
+def _allow(name: str, actions: list[str], resource: str) -> Statement:
+    return {"Sid": name, "Effect": "Allow", "Action": actions, "Resource": resource}

@@ -1,0 +1,214 @@
+"""The way in: units and their leases, watermarks, and the intake transaction."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from pymongo import ReplaceOne, UpdateOne
+
+from trailhook.errors import LeaseLost
+from trailhook.model import Counts, FoundUnit, Unit, UnitEnd, UnitState, Watermark
+from trailhook.store.base import Commit
+from trailhook.store.mongo import ledger
+from trailhook.store.mongo.batches import freeze, weights
+from trailhook.store.mongo.engine import Database, Row, Transaction
+from trailhook.store.mongo.quarantine import quarantine_all
+from trailhook.store.mongo.rows import (
+    INTAKE,
+    POLL,
+    Due,
+    Part,
+    live_num,
+    plain,
+    scoped,
+    source_num,
+    struct,
+    tally,
+    within,
+)
+
+
+class MongoUnits(Part):
+    """See `store.base.Units`."""
+
+    async def watermarks(self, source_id: str) -> Sequence[Watermark]:
+        return await self._ask(_watermarks, source_id)
+
+    async def add_units(self, source_id: str, found: Sequence[FoundUnit], marks: Sequence[Watermark] = ()) -> int:
+        return await self._write(_add_units, source_id, found, marks, self._clock.now())
+
+    async def lease_units(self, source_id: str, *, limit: int, bytes_max: int, lease_s: float) -> Sequence[Unit]:
+        return await self._write(_lease_units, source_id, limit, bytes_max, lease_s, self._due())
+
+    async def postpone_units(
+        self, source_id: str, token: int, unit_ids: Sequence[int], *, due_at: float, detail: str, attempt: bool
+    ) -> None:
+        await self._write(_postpone, source_id, token, unit_ids, due_at, detail, attempt)
+
+    async def known_keys(self, source_id: str, keys: Sequence[bytes]) -> set[bytes]:
+        return await self._ask(ledger.known_keys, source_id, keys, self._clock.now())
+
+    async def commit(self, commit: Commit) -> None:
+        await self._write(_commit, commit, self._clock.now())
+
+
+def _digest(*texts: str) -> bytes:
+    """Sixteen bytes in the place of long texts: the index over them is the largest there is."""
+    return hashlib.blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+async def _watermarks(db: Database, source_id: str) -> list[Watermark]:
+    source = await source_num(db, source_id)
+    if source is None:
+        return []
+    return [struct(Watermark, row) async for row in db.watermarks.find({"_id": within(source)})]
+
+
+async def _add_units(
+    tx: Transaction, source_id: str, found: Sequence[FoundUnit], marks: Sequence[Watermark], now: float
+) -> int:
+    source = await live_num(tx, source_id)
+    new = await _not_known(tx, source, found)
+    labels = Counter(f"ignored:{unit.ignored}" if unit.ignored else "waiting" for unit in new.values())
+    await tally(tx, source, POLL, _unit_changes(labels))
+    if new:
+        numbers = await tx.engine.next_numbers("unit", len(new))
+        rows = [
+            _row(unit, num, source, source_id, identity, now)
+            for num, (identity, unit) in zip(numbers, new.items(), strict=True)
+        ]
+        await tx.db.units.insert_many(rows, session=tx.session)
+    if marks:
+        await tx.db.watermarks.bulk_write([_set_mark(source, mark) for mark in marks], session=tx.session)
+    return len(new)
+
+
+async def _not_known(tx: Transaction, source: int, found: Iterable[FoundUnit]) -> dict[bytes, FoundUnit]:
+    """The units that are new, by what makes them themselves."""
+    units: dict[bytes, FoundUnit] = {}
+    for unit in found:
+        units.setdefault(scoped(source, _digest(unit.intake, unit.place, unit.name, unit.version)), unit)
+    wanted = {"identity": {"$in": list(units)}}
+    async for row in tx.db.units.find(wanted, {"_id": 0, "identity": 1}, session=tx.session):
+        del units[row["identity"]]
+    return units
+
+
+def _unit_changes(labels: Counter[str]) -> dict[str, int]:
+    return {f"units.{label}": number for label, number in labels.items()}
+
+
+def _row(unit: FoundUnit, num: int, source: int, source_id: str, identity: bytes, now: float) -> Row:
+    return plain(unit) | {
+        "_id": num,
+        "source": source,
+        "source_id": source_id,
+        "identity": identity,
+        "state": (UnitState.IGNORED if unit.ignored else UnitState.WAITING).value,
+        "found_at": now,
+        "attempts": 0,
+        "records": 0,
+        "records_taken": 0,
+        "reason": "",
+        "detail": "",
+        "token": 0,
+        "available_at": now,
+    }
+
+
+def _set_mark(source: int, mark: Watermark) -> ReplaceOne[Row]:
+    return ReplaceOne({"_id": mark_id(source, mark)}, plain(mark), upsert=True)
+
+
+def mark_id(source: int, mark: Watermark) -> bytes:
+    """What makes a watermark itself."""
+    return scoped(source, _digest(mark.intake, mark.place, mark.prefix))
+
+
+async def _lease_units(
+    tx: Transaction, source_id: str, limit: int, bytes_max: int, lease_s: float, due: Due
+) -> list[Unit]:
+    source = await source_num(tx.db, source_id)
+    wanted = {"source": source, "state": "waiting", **due.either("available_at")}
+    in_order = [("labelled_at", 1), ("name", 1)]
+    chosen: list[Row] = []
+    total_bytes = 0
+    async for row in tx.db.units.find(wanted, sort=in_order, limit=limit, hint="next", session=tx.session):
+        total_bytes += row["size_bytes"]
+        if chosen and total_bytes > bytes_max:
+            break
+        chosen.append(row)
+    if not chosen:
+        return []
+    (token,) = await tx.engine.next_numbers("token", 1)
+    await tx.db.units.update_many(
+        {"_id": {"$in": [row["_id"] for row in chosen]}},
+        {"$set": {"token": token, "available_at": due.now + lease_s}},
+        session=tx.session,
+    )
+    return [struct(Unit, row, id=row["_id"], token=token) for row in chosen]
+
+
+async def _postpone(
+    tx: Transaction,
+    source_id: str,
+    token: int,
+    unit_ids: Sequence[int],
+    due_at: float,
+    detail: str,
+    attempt: bool,
+) -> None:
+    held = {"_id": {"$in": list(unit_ids)}, "token": token, "source_id": source_id}
+    if token:
+        await tx.db.units.update_many(
+            held,
+            {"$set": {"token": 0, "available_at": due_at, "detail": detail}, "$inc": {"attempts": int(attempt)}},
+            session=tx.session,
+        )
+
+
+async def _commit(tx: Transaction, commit: Commit, now: float) -> None:
+    source = await live_num(tx, commit.source_id)
+    newest = {} if commit.last_event_at is None else {"last_event_at": commit.last_event_at}
+    await tally(tx, source, INTAKE, _counted(commit), newest)
+    await _end_units(tx, source, commit)
+    await ledger.claim(tx, source, commit.keys, now)
+    await freeze(tx, source, commit.source_id, commit.batches, now)
+    unreadable = [end for end in commit.units if end.state is UnitState.QUARANTINED]
+    await quarantine_all(tx, source, commit.source_id, unreadable, commit.quarantined, now)
+
+
+def _counted(commit: Commit) -> dict[str, int]:
+    """Everything that an intake transaction adds to the totals."""
+    counts = {name: getattr(commit.counts, name) for name in Counts.__struct_fields__ if name != "waiting"}
+    ended = Counter[str]()
+    for end in commit.units:
+        if end.state is not UnitState.WAITING:
+            ended["waiting"] -= 1
+            ended[f"ignored:{end.reason}" if end.state is UnitState.IGNORED else end.state.value] += 1
+    return counts | weights(commit.batches) | _unit_changes(ended)
+
+
+async def _end_units(tx: Transaction, source: int, commit: Commit) -> None:
+    """Raises `LeaseLost` unless all of them are held."""
+    if not commit.units:
+        return
+    ends = [_end_unit(source, commit.token, end) for end in commit.units]
+    ended = await tx.db.units.bulk_write(ends, session=tx.session)
+    if ended.matched_count != len(ends) or not commit.token:
+        raise LeaseLost("somebody else holds one of these units now")
+
+
+def _end_unit(source: int, token: int, end: UnitEnd) -> UpdateOne:
+    """WAITING keeps the lease: more slices follow under it."""
+    changes: Row = {
+        "state": end.state.value,
+        "records": end.records,
+        "records_taken": end.records_taken,
+        "reason": end.reason,
+        "detail": end.detail,
+        "ignored": end.reason if end.state is UnitState.IGNORED else None,
+    }
+    if end.state is not UnitState.WAITING:
+        changes["token"] = 0
+    return UpdateOne({"_id": end.unit_id, "source": source, "token": token}, {"$set": changes})
