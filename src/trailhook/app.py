@@ -1,7 +1,7 @@
 """The composition root: settings in, running parts out. The one file that names concrete classes."""
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from trailhook.net.base import Transport
 from trailhook.net.guard import Guard
 from trailhook.net.transport import HttpTransport
 from trailhook.notify import Notifier
+from trailhook.preflight import Preflight
 from trailhook.queue.base import Queue
 from trailhook.queue.local import LocalQueue
 from trailhook.queue.redis import RedisQueue
@@ -100,40 +101,14 @@ async def build(
 
 def jobs(parts: Parts, rng: random.Random) -> Jobs:
     """The jobs over these parts."""
-    identities = Identities(parts.aws, parts.settings, parts.clock, on_request=parts.metrics.aws_request)
-    asking = (parts.aws, identities, parts.settings, parts.clock, parts.metrics.aws_request)
-    ways: dict[str, WayIn] = {
-        "s3": S3Polling(*asking),
-        "sqs": SqsNotifications(*asking),
-        "lookup": LookupEvents(*asking, documents=parts.store, rng=rng),
-    }
-    listening = {"sqs": SqsNotifications(*asking, wait_s=parts.settings.sqs_wait_s)}
-    notifier = Notifier(parts.store, parts.queue, parts.clock, body.new_batch_id)
-
-    def access(source: Source) -> Access:
-        try:
-            return Access(source=source, credentials=parts.secrets.credentials(source))
-        except KeyUnavailable as error:
-            raise CredentialsInvalid(
-                "The stored credentials cannot be opened with the master keys at hand.",
-                "Bring back the master key they were sealed with (TRAILHOOK_MASTER_KEYS), or enter them again.",
-            ) from error
-
+    ways, listening = _ways(parts, rng)
+    notifier = _notifier(parts)
+    access = _access(parts)
     intake = Intake(
         store=parts.store,
         queue=parts.queue,
         ways=ways,
         access=access,
-        tell=notifier.tell,
-        settings=parts.settings,
-        clock=parts.clock,
-        metrics=parts.metrics,
-        rng=rng,
-    )
-    deliverer = Deliverer(
-        store=parts.store,
-        transport=parts.callbacks,
-        secrets=parts.secrets,
         tell=notifier.tell,
         settings=parts.settings,
         clock=parts.clock,
@@ -147,11 +122,24 @@ def jobs(parts: Parts, rng: random.Random) -> Jobs:
         listening=listening,
         access=access,
         intake=intake,
-        deliverer=deliverer,
+        deliverer=_deliverer(parts, notifier, rng),
         notifier=notifier,
         settings=parts.settings,
         clock=parts.clock,
         rng=rng,
+    )
+
+
+def preflight(parts: Parts) -> Preflight:
+    """What tries sources out over these parts. It fetches as the jobs do, with credentials that it asks for anew."""
+    rng = random.SystemRandom()
+    ways, _ = _ways(parts, rng)
+    return Preflight(
+        ways=ways,
+        access=_access(parts),
+        ping=_deliverer(parts, _notifier(parts), rng).ping,
+        within_s=parts.settings.preflight_timeout_s,
+        clock=parts.clock,
     )
 
 
@@ -163,6 +151,48 @@ def limits(settings: Settings) -> Limits:
         reconcile_days=settings.reconcile_days,
         look_back_s=settings.look_back_s,
         keep_bodies=settings.store_events == "full",
+    )
+
+
+def _ways(parts: Parts, rng: random.Random) -> tuple[Mapping[str, WayIn], Mapping[str, WayIn]]:
+    """The ways in by their names: to look once, and to go on listening."""
+    identities = Identities(parts.aws, parts.settings, parts.clock, on_request=parts.metrics.aws_request)
+    asking = (parts.aws, identities, parts.settings, parts.clock, parts.metrics.aws_request)
+    ways: dict[str, WayIn] = {
+        "s3": S3Polling(*asking),
+        "sqs": SqsNotifications(*asking),
+        "lookup": LookupEvents(*asking, documents=parts.store, rng=rng),
+    }
+    return ways, {"sqs": SqsNotifications(*asking, wait_s=parts.settings.sqs_wait_s)}
+
+
+def _access(parts: Parts) -> Callable[[Source], Access]:
+    def access(source: Source) -> Access:
+        try:
+            return Access(source=source, credentials=parts.secrets.credentials(source))
+        except KeyUnavailable as error:
+            raise CredentialsInvalid(
+                "The stored credentials cannot be opened with the master keys at hand.",
+                "Bring back the master key they were sealed with (TRAILHOOK_MASTER_KEYS), or enter them again.",
+            ) from error
+
+    return access
+
+
+def _notifier(parts: Parts) -> Notifier:
+    return Notifier(parts.store, parts.queue, parts.clock, body.new_batch_id)
+
+
+def _deliverer(parts: Parts, notifier: Notifier, rng: random.Random) -> Deliverer:
+    return Deliverer(
+        store=parts.store,
+        transport=parts.callbacks,
+        secrets=parts.secrets,
+        tell=notifier.tell,
+        settings=parts.settings,
+        clock=parts.clock,
+        metrics=parts.metrics,
+        rng=rng,
     )
 
 

@@ -1,15 +1,17 @@
 """Trying a source out: each thing it needs, done once for real, with what to do about those that fail."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from trailhook import body
 from trailhook.clock import Clock, rfc3339
 from trailhook.cloudtrail.policy import keys_policy, minimal_policy
 from trailhook.delivery.outcome import Outcome, Verdict
-from trailhook.errors import KeyUnavailable
+from trailhook.errors import KeyUnavailable, NeedsAttention
 from trailhook.model import NewBatch, Source, Value
 from trailhook.sources.base import Access, Check, WayIn
+from trailhook.sources.checks import failed
 
 Ping = Callable[[Source, NewBatch], Awaitable[Verdict]]
 
@@ -29,31 +31,52 @@ class Report(Value, frozen=True, kw_only=True):
 
 
 class Preflight:
-    """Tries sources out; writes nothing and moves no state."""
+    """Tries sources out, registered or not: it moves no state, and what it finds is not kept."""
 
     def __init__(
-        self, *, ways: Mapping[str, WayIn], access: Callable[[Source], Access], ping: Ping, clock: Clock
+        self,
+        *,
+        ways: Mapping[str, WayIn],
+        access: Callable[[Source], Access],
+        ping: Ping,
+        within_s: float,
+        clock: Clock,
     ) -> None:
         self._ways = ways
         self._access = access
         self._ping = ping
+        self._within_s = within_s
         self._clock = clock
 
     async def run(self, source: Source) -> Report:
-        """Try everything the source needs; a check that could not be made because another failed is left out."""
-        checks = [check async for check in self._fetching(source)]
-        checks.append(await self._calling(source))
-        return Report(checks=tuple(checks), policy=minimal_policy(source), keys_policy=keys_policy(source))
+        """Try everything the source needs, all at the same time.
 
-    async def _fetching(self, source: Source) -> AsyncIterator[Check]:
+        What could not be tried because something before it failed is left out. Whatever a way in has not shown after
+        `within_s` counts as failed.
+        """
+        fetching, calling = await asyncio.gather(self._fetching(source), self._calling(source))
+        checks = (*fetching, calling)
+        return Report(checks=checks, policy=minimal_policy(source), keys_policy=keys_policy(source))
+
+    async def _fetching(self, source: Source) -> Sequence[Check]:
+        """Of each way in; what two of them found alike, such as their identity, is there once."""
         try:
             access = self._access(source)
-        except KeyUnavailable:
-            yield Check(name="credentials", ok=False, detail="The stored credentials cannot be opened.")
-            return
-        for intake in source.intakes:
-            async for check in self._ways[intake].check(access):
-                yield check
+        except NeedsAttention as error:
+            return [failed("identity", error)]
+        found = await asyncio.gather(*(self._entering(intake, access) for intake in source.intakes))
+        return list(dict.fromkeys(check for checks in found for check in checks))
+
+    async def _entering(self, intake: str, access: Access) -> Sequence[Check]:
+        checks: list[Check] = []
+        try:
+            async with asyncio.timeout(self._within_s):
+                async for check in self._ways[intake].check(access):
+                    checks.append(check)
+        except TimeoutError:
+            detail = f"It could not be tried within {self._within_s:g} seconds."
+            checks.append(Check(name=intake, ok=False, detail=detail, remedy="Try again in a while."))
+        return checks
 
     async def _calling(self, source: Source) -> Check:
         data = {"sourceId": source.id, "sourceName": source.name, "sentAt": rfc3339(self._clock.now())}

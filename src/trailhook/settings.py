@@ -91,6 +91,7 @@ class Settings:
     )
     sqs_wait_s: int = _setting(20, "How long to wait at an empty queue between polls.", least=1, most=20)
     discovery_prefixes_max: int = _setting(20_000, "Account and region prefixes one source may have.", least=1)
+    preflight_timeout_s: float = _setting(40.0, "What trying one way in of a source may take.", least=1)
     poll_lease_s: float = _setting(
         30.0, "A worker's claim on looking: two that look at once are waste, not harm; a dead one's ends so.", least=1
     )

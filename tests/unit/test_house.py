@@ -19,7 +19,7 @@ PACKAGE = ROOT / "src" / "trailhook"
 LAYERS = (
     frozenset({"__init__", "model", "errors", "settings", "clock", "conditions", "cloudtrail", "body"}),
     frozenset({"sources", "intake", "delivery", "store", "queue", "security", "net", "notify", "telemetry"}),
-    frozenset({"jobs", "app", "doctor", "migrate"}),
+    frozenset({"jobs", "app", "preflight", "doctor", "migrate"}),
     frozenset({"api", "serving", "cli", "demo", "__main__"}),
 )
 """From the foundations up: a module imports its own layer and those before it, never a later one."""

@@ -188,7 +188,9 @@ def _plain_changes(given: ChangeSource) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for name in given.model_fields_set & _FIELDS.keys():
         field, value = _FIELDS[name], getattr(given, name)
-        changes[field] = _CLEARED.get(field) if value is None else tuple(dict.fromkeys(value)) if field == "regions" else value
+        if field == "regions" and value is not None:
+            value = tuple(dict.fromkeys(value))
+        changes[field] = _CLEARED.get(field) if value is None else value
     if "filter" in given.model_fields_set:
         changes["filter"] = _filter(given.filter)
     return changes

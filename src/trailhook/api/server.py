@@ -3,7 +3,7 @@
 from fastapi import Depends, FastAPI
 
 from trailhook import __version__
-from trailhook.api import deliveries, health, openapi, problems, quarantine, sources, tokens
+from trailhook.api import deliveries, health, openapi, preflight, problems, quarantine, sources, tokens
 from trailhook.api.auth import Authentication
 from trailhook.api.context import known_queries
 from trailhook.api.shell import BodyLimit, Shell
@@ -13,7 +13,7 @@ from trailhook.app import Parts
 def create_app(parts: Parts) -> FastAPI:
     """The API over parts that are running. It starts and stops nothing itself."""
     app = _application(parts)
-    for module in (sources, deliveries, quarantine, tokens, openapi):
+    for module in (sources, preflight, deliveries, quarantine, tokens, openapi):
         app.include_router(module.router, dependencies=[Depends(known_queries)])
     app.openapi = openapi.describer(app)  # type: ignore[method-assign] # the framework's own way to replace it
     return app

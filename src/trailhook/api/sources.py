@@ -13,12 +13,13 @@ from trailhook.api.answers import SecretRotated, SourceAdded, SourceList, Source
 from trailhook.api.auth import READ, WRITE
 from trailhook.api.context import Id, PageOf, PartsOf, cursor_of, placed
 from trailhook.api.idempotency import Registrations
+from trailhook.api.preflight import verified
 from trailhook.api.registration import changed_source, new_seed, new_source
 from trailhook.api.schemas import AddSource, ChangeSource
 from trailhook.app import Parts
 from trailhook.clock import rfc3339
 from trailhook.delivery import breaker
-from trailhook.errors import Conflict
+from trailhook.errors import Conflict, NotFound
 from trailhook.model import Job, Lane, NewBatch, Source
 from trailhook.security.secrets import new_signing_secret, shown_once
 
@@ -47,6 +48,12 @@ IdempotencyKey = Annotated[
 ]
 
 
+Verify = Annotated[
+    bool,
+    Query(description="Try everything that the source needs first, and refuse what does not work."),
+]
+
+
 @router.post(
     "/add-source",
     operation_id="addSource",
@@ -57,26 +64,46 @@ IdempotencyKey = Annotated[
     openapi_extra=bodies.documented(AddSource),
 )
 async def add_source(
-    request: Request, response: Response, parts: PartsOf, idempotency_key: IdempotencyKey = None
+    request: Request,
+    response: Response,
+    parts: PartsOf,
+    idempotency_key: IdempotencyKey = None,
+    verify: Verify = False,
 ) -> SourceAdded:
-    """Registers a source and starts fetching at once. The signing secret is shown in this answer only."""
+    """Registers a source and starts fetching at once. The signing secret is shown in this answer only.
+
+    With `verify` nothing is registered unless every check of `POST /sources/{id}/test` is ok: the refusal's `errors`
+    name the fields to look at. What the checks could not try is told in `warnings`.
+    """
+    warnings: list[str] = []
     given = await bodies.read(request, parts, AddSource)
     seed = new_seed(parts.clock.now())
     source = new_source(given, seed, parts.secrets)
     if idempotency_key is None:
+        warnings += await verified(parts, source) if verify else []
         await parts.store.add_source(source)
     else:
         registrations = Registrations(parts.store, parts.vault, parts.clock)
         claim = await registrations.claim(idempotency_key, bodies.canonical_sha256(await request.body()), seed)
         seed, source = claim.seed, new_source(given, claim.seed, parts.secrets)
+        if verify and not (claim.done or await _is_there(parts, source)):
+            warnings += await verified(parts, source)
         if claim.done or not await _added(parts, source):
             response.headers["idempotent-replayed"] = "true"
         await registrations.done(claim)
     await parts.queue.hint(Job(kind="poll", source_id=source.id))
     response.headers["location"] = f"/sources/{source.id}"
-    return SourceAdded.of(
-        source, Lane(key=source.lane), signing_secret=shown_once(seed.signing), warnings=await _warnings(parts, source)
-    )
+    warnings += await _warnings(parts, source)
+    return SourceAdded.of(source, Lane(key=source.lane), signing_secret=shown_once(seed.signing), warnings=warnings)
+
+
+async def _is_there(parts: Parts, source: Source) -> bool:
+    """Whether an earlier request with the same seed registered it, though it was cut short after that."""
+    try:
+        await parts.store.source(source.id)
+    except NotFound:
+        return False
+    return True
 
 
 async def _added(parts: Parts, source: Source) -> bool:

@@ -3,9 +3,9 @@
 import http.client
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from trailhook import __version__
@@ -53,6 +53,10 @@ class Client:
         if document is None and content:
             raise Unreachable(f"{self.url} answered something that is not Trailhook's API. Check TRAILHOOK_URL.")
         return document
+
+    def patient(self, timeout_s: float) -> Self:
+        """The same client for a call that takes its time."""
+        return replace(self, timeout_s=timeout_s)
 
     def every(self, name: str, *path: str, query: Mapping[str, object] | None = None) -> Iterator[Document]:
         """All items of a list, page by page; `name` is the field that holds them."""

@@ -21,6 +21,10 @@ DocumentFile = Annotated[
     typer.Option("--json", metavar="FILE|-", help="Take the API's document from a file; options win over it."),
 ]
 
+TEST_TIMEOUT_S = 120.0
+"""Trying a source out waits for AWS and for its webhook."""
+CHECKS = {"CHECK": "name", "OK": "ok", "FINDING": "detail", "MISSING": "action"}
+
 BASE: Document = {"sourceType": "aws_cloudtrail", "logFetchInterval": 300}
 LISTED = {
     "ID": "id",
@@ -34,10 +38,18 @@ LISTED = {
 
 @commands.command()
 @takes_source_options
-def add(given: Document, document: DocumentFile = None) -> None:
+def add(
+    given: Document,
+    document: DocumentFile = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Try it out first, and refuse what does not work.")] = False,
+) -> None:
     """Register a source. Its signing secret is shown this once. With --json, the answer is JSON too."""
     described = merged(BASE, read_json(document) if document else {})
-    answer = from_environment(os.environ).call("POST", "add-source", body=merged(described, given))
+    client = from_environment(os.environ)
+    query = None
+    if verify:
+        client, query = client.patient(TEST_TIMEOUT_S), {"verify": "true"}
+    answer = client.call("POST", "add-source", query=query, body=merged(described, given))
     if document is not None:
         output.show_json(answer)
         return
@@ -118,6 +130,23 @@ def resume(source: SourceId) -> None:
     _tell(source, "resume", "Resumed")
 
 
+@commands.command(name="test")
+def try_out(
+    source: SourceId,
+    policy: Annotated[bool, typer.Option("--policy", help="Print the least that AWS must allow, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Try everything a source needs, once and for real. The exit status is 1 if a check failed."""
+    client = from_environment(os.environ).patient(TEST_TIMEOUT_S)
+    report = client.call("POST", "sources", source_id(client, source), "test")
+    if as_json:
+        output.show_json(report)
+    else:
+        _show_report(report, with_policy=policy)
+    if not report["ok"]:
+        raise typer.Exit(output.FAILED)
+
+
 @commands.command()
 def fetch(source: SourceId) -> None:
     """Look for new logs now."""
@@ -141,6 +170,18 @@ def _show(answer: Document, as_json: bool) -> None:
         output.show_json(answer)
     else:
         output.show_fields(answer)
+
+
+def _show_report(report: Document, *, with_policy: bool) -> None:
+    output.show_table(CHECKS, report["checks"], nothing="")
+    for check in report["checks"]:
+        if check["remedy"]:
+            output.say(f"{check['name']}: {check['remedy']}")
+    if with_policy:
+        output.show_json(report["policy"])
+        if report["keysPolicy"] is not None:
+            output.say("For the identity that assumes the role:")
+            output.show_json(report["keysPolicy"])
 
 
 def _tell(source: str, verb: str, done: str) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from trailhook.model import Source
 
 VERSION = "2012-10-17"
+_HOST = re.compile(r"sqs\.([a-z0-9-]+)\.")
 _QUEUE = re.compile(r"^/(\d{12})/([A-Za-z0-9_.-]{1,80})/?$")
 Statement = dict[str, Any]
 
@@ -19,10 +20,10 @@ def minimal_policy(source: Source) -> dict[str, Any]:
     """What the identity that fetches (the role, where one is assumed) must be allowed."""
     arn = f"arn:{partition(source.region)}"
     statements: list[Statement] = []
-    if source.bucket is not None and {"s3", "sqs"} & set(source.intakes):
-        statements += _bucket(arn, source.bucket, source.prefix, lists="s3" in source.intakes)
-    if source.sqs_queue_url is not None:
-        statements.append(_queue(arn, source.region, source.sqs_queue_url))
+    if {"s3", "sqs"} & set(source.intakes):
+        statements += _bucket(arn, source, lists="s3" in source.intakes)
+    if "sqs" in source.intakes and source.sqs_queue_url is not None:
+        statements += _queue(arn, source.region, source.sqs_queue_url)
     if "lookup" in source.intakes:
         statements.append(_allow("LookUpEvents", ["cloudtrail:LookupEvents"], "*"))
     return {"Version": VERSION, "Statement": statements}
@@ -42,10 +43,13 @@ def partition(region: str) -> str:
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
-def _bucket(arn: str, bucket: str, prefix: str, *, lists: bool) -> list[Statement]:
-    get = _allow("ReadLogFiles", ["s3:GetObject"], f"{arn}:s3:::{bucket}/{prefix}*")
-    decrypt = _allow("OnlyIfTheBucketIsEncryptedWithAKeyOfYours", ["kms:Decrypt"], "*")
-    decrypt["Condition"] = {"StringLike": {"kms:EncryptionContext:aws:s3:arn": f"{arn}:s3:::{bucket}*"}}
+def _bucket(arn: str, source: Source, *, lists: bool) -> list[Statement]:
+    """Without a bucket of its own a source reads whatever its queue announces, in whichever bucket that is."""
+    bucket, prefix = source.bucket or "*", source.prefix
+    name = "ReadLogFiles" if source.bucket else "ReadLogFilesInEveryBucketThatTheQueueAnnounces"
+    get = _allow(name, ["s3:GetObject"], f"{arn}:s3:::{bucket}/{prefix}*")
+    anything_in_it = f"{arn}:s3:::{bucket.rstrip('*')}*"
+    decrypt = _decrypt("OnlyIfTheBucketIsEncryptedWithAKeyOfYours", "aws:s3:arn", anything_in_it)
     if not lists:
         return [get, decrypt]
     listing = _allow("FindLogFiles", ["s3:ListBucket"], f"{arn}:s3:::{bucket}")
@@ -54,14 +58,21 @@ def _bucket(arn: str, bucket: str, prefix: str, *, lists: bool) -> list[Statemen
     return [listing, get, decrypt]
 
 
-def _queue(arn: str, region: str, url: str) -> Statement:
+def _queue(arn: str, region: str, url: str) -> list[Statement]:
     parts = urlsplit(url)
-    of_region = re.match(r"sqs\.([a-z0-9-]+)\.", parts.hostname or "")
+    of_region = _HOST.match(parts.hostname or "")
     named = _QUEUE.match(parts.path)
     account, name = (named[1], named[2]) if named else ("*", "*")
     resource = f"{arn}:sqs:{of_region[1] if of_region else region}:{account}:{name}"
     actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
-    return _allow("TakeNotifications", actions, resource)
+    decrypt = _decrypt("OnlyIfTheQueueIsEncryptedWithAKeyOfYours", "aws:sqs:arn", resource)
+    return [_allow("TakeNotifications", actions, resource), decrypt]
+
+
+def _decrypt(name: str, context: str, resource: str) -> Statement:
+    """With any key, but only what was encrypted for that resource: which key it is, nobody told us."""
+    condition = {"StringLike": {f"kms:EncryptionContext:{context}": resource}}
+    return {**_allow(name, ["kms:Decrypt"], "*"), "Condition": condition}
 
 
 def _allow(name: str, actions: list[str], resource: str) -> Statement:

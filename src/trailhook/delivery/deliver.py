@@ -137,12 +137,19 @@ class Deliverer:
         await self._store.change_lane(key, change)
         return claimed
 
+    async def ping(self, source: Source, notice: NewBatch) -> Verdict:
+        """Send a notice once, signed like any batch, and judge the answer. Nothing of it is kept, no lane moves.
+
+        Raises `KeyUnavailable`.
+        """
+        return await self._send(self._request(source, notice, attempt=1), self._secrets.headers(source))
+
     # ------------------------------------------------------------------------------------------- one delivery
 
     async def _deliver(self, source: Source, batch: Batch) -> BatchState | None:
         """Send it once and settle it; the state that leaves it in, None if it was taken over elsewhere."""
         try:
-            request = self._request(source, batch)
+            request = self._request(source, batch, attempt=batch.attempts + 1)
         except Invalid as error:
             return await self._bury(batch, str(error))
         except KeyUnavailable as error:
@@ -167,14 +174,14 @@ class Deliverer:
             await self._tell(source.id)
         return state
 
-    def _request(self, source: Source, batch: Batch) -> Request:
+    def _request(self, source: Source, batch: NewBatch, *, attempt: int) -> Request:
         wire = body.wire(batch)
         headers = [
             ("content-type", batch.content_type),
             ("user-agent", f"Trailhook/{__version__}"),
             ("accept-encoding", "identity"),
             ("x-trailhook-source", source.id),
-            ("x-trailhook-attempt", str(batch.attempts + 1)),
+            ("x-trailhook-attempt", str(attempt)),
             *sign.headers(batch.id, wire, self._clock.now(), self._secrets.signing(source, self._clock.now())),
             *self._secrets.headers(source).items(),
         ]

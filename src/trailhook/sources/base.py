@@ -6,6 +6,7 @@ A way in knows nothing of stores, ledgers or webhooks. `jobs.poll` keeps what it
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
+from trailhook.errors import FetchState
 from trailhook.model import Credentials, FoundUnit, Source, Unit, Value, Watermark
 
 
@@ -33,6 +34,8 @@ class Check(Value, frozen=True, kw_only=True):
     remedy: str = ""
     action: str = ""
     """The IAM action that is missing, where that is what failed."""
+    state: FetchState | None = None
+    """The state that this failure would bring a source into, where a person must act."""
 
 
 class Reading(Value, frozen=True, kw_only=True):

@@ -1,21 +1,29 @@
 """Trying a way in out: is there an identity, can it find units, can it read one?"""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from trailhook.errors import AccessDenied, NeedsAttention, ObjectGone, TrailhookError, Transient
 from trailhook.model import FoundUnit, Unit
 from trailhook.sources.aws_identity import CredentialProvider
-from trailhook.sources.base import Access, Check, WayIn
+from trailhook.sources.base import Access, Check, Page, Reading
 
 NOTHING_THERE = "Nothing to read was found yet, so reading could not be tried."
 
 
 async def by_reading(
-    way: WayIn, provider: CredentialProvider, access: Access, *, find: str, read: str, where: str
+    pages: AsyncIterator[Page],
+    read: Callable[[Access, Unit], Awaitable[bytes | Reading]],
+    provider: CredentialProvider,
+    access: Access,
+    *,
+    find: str,
+    found: str,
+    where: str,
 ) -> AsyncIterator[Check]:
-    """Find units as a first poll would, and read the smallest of those found first.
+    """Find units and read the smallest of the first page that has any.
 
-    `find` and `read` name the checks; `where` says which setting decides where units are looked for.
+    `find` names the check of finding and `found` tells of its success; `where` says which setting decides where units
+    are looked for.
     """
     try:
         await provider.keys(access)
@@ -24,36 +32,38 @@ async def by_reading(
         return
     yield Check(name="identity", ok=True, detail="There are keys to sign with.")
     try:
-        unit = await _first(way, access)
+        unit = await _first(pages, access)
     except (NeedsAttention, Transient) as error:
         yield failed(find, error)
         return
-    yield Check(name=find, ok=True, detail="Looking for units works.")
+    yield Check(name=find, ok=True, detail=found)
     if unit is None:
-        yield Check(name=read, ok=True, detail=NOTHING_THERE, remedy=f"If there should be something: {where}")
+        yield Check(name="get", ok=True, detail=NOTHING_THERE, remedy=f"If there should be something: {where}")
         return
     try:
-        await way.read(access, unit)
+        await read(access, unit)
     except ObjectGone:
-        yield Check(name=read, ok=True, detail="Reading was answered; the object tried was gone by then.")
+        yield Check(name="get", ok=True, detail="Reading was answered; the object tried was gone by then.")
     except TrailhookError as error:
-        yield failed(read, error)
+        yield failed("get", error)
     else:
-        yield Check(name=read, ok=True, detail=f"Read {unit.name}.")
+        yield Check(name="get", ok=True, detail=f"Read {unit.name}.")
 
 
 def failed(name: str, error: TrailhookError) -> Check:
     """The check that ended in an error."""
     if isinstance(error, NeedsAttention):
         action = error.action if isinstance(error, AccessDenied) else None
-        return Check(name=name, ok=False, detail=error.reason, remedy=error.remedy, action=action or "")
+        return Check(
+            name=name, ok=False, detail=error.reason, remedy=error.remedy, action=action or "", state=error.state
+        )
     remedy = "Try again in a while." if isinstance(error, Transient) else ""
     return Check(name=name, ok=False, detail=str(error), remedy=remedy)
 
 
-async def _first(way: WayIn, access: Access) -> Unit | None:
+async def _first(pages: AsyncIterator[Page], access: Access) -> Unit | None:
     """The smallest unit of the first page that has any."""
-    async for page in way.poll(access, {}):
+    async for page in pages:
         wanted = [unit for unit in page.units if unit.ignored is None]
         if wanted:
             return _as_kept(min(wanted, key=lambda unit: unit.size_bytes), access)

@@ -57,8 +57,15 @@ class S3Polling:
 
     def check(self, access: Access) -> AsyncIterator[Check]:
         """See `WayIn.check`. It walks as a first poll does, and gets an object, for KMS says no only then."""
-        where = "s3Prefix says where to look, to the letter, and startFrom from when."
-        return by_reading(self, self._provider, access, find="list", read="get", where=where)
+        return by_reading(
+            self.poll(access, {}),
+            self.read,
+            self._provider,
+            access,
+            find="list",
+            found="Listing works.",
+            where="s3Prefix says where to look, to the letter, and startFrom from when.",
+        )
 
 
 class _Branch(Value, frozen=True, kw_only=True):

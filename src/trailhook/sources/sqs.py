@@ -16,7 +16,6 @@ the store keeps every character of it, and then the queue need not.
 """
 
 import asyncio
-import copy
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from trailhook.clock import Clock
@@ -97,11 +96,21 @@ class SqsNotifications:
         raise Invalid(NOT_A_NOTIFICATION, f"{fault}: {shown}")
 
     def check(self, access: Access) -> AsyncIterator[Check]:
-        """See `WayIn.check`. The messages it looks at may be received again at once."""
-        glancing = copy.copy(self)
-        glancing._hidden_s = 0
-        where = "the bucket, or the trail, must send its notifications to the queue of sqsQueueUrl."
-        return by_reading(glancing, self._provider, access, find="queue", read="get", where=where)
+        """See `WayIn.check`. The messages it looks at may be received again at once, and none is deleted."""
+        return by_reading(
+            self._glance(access),
+            self.read,
+            self._provider,
+            access,
+            find="queue",
+            found="Receiving works. Deleting, which needs sqs:DeleteMessage, was not tried.",
+            where="the bucket, or the trail, must send its notifications to the queue of sqsQueueUrl.",
+        )
+
+    async def _glance(self, access: Access) -> AsyncIterator[Page]:
+        """The objects that are announced now."""
+        messages = await self._queue.receive(access, wait_s=self._wait_s, hidden_s=0)
+        yield Page(units=[unit for unit in await self._units(access, messages) if unit.intake == s3.INTAKE])
 
     async def _units(self, access: Access, messages: Iterable[Message]) -> Sequence[FoundUnit]:
         """Every unit that the messages make known, each once."""
