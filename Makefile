@@ -1,6 +1,7 @@
 # Every target installs what it needs into .venv by itself, from locks with hashes; the second time it is quick.
 PYTHON ?= python3
 ARGS   ?=
+WORKERS ?= 3 # test processes: many tests wait for servers and leases, so a few more than cores pay
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -27,7 +28,7 @@ demo: $(DEMO) ## run a simulated AWS account, a receiver and the product; ARGS="
 	$(BIN)/trailhook demo $(ARGS)
 
 test: $(DEV) ## run the whole suite with coverage; ARGS="tests/unit -k guard" runs a part
-	$(BIN)/pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term:skip-covered $(ARGS)
 
 soak: $(DEV) ## run the tests that take minutes and are left out of `make test`
 	$(BIN)/pytest -m soak $(ARGS)

@@ -29,6 +29,7 @@ from trailhook.store.sqlite import look as sqlite_look
 WITHIN_S: Final = 10.0
 """For each part: who has not answered by then does not answer."""
 SKEW_WARN_S, SKEW_FAILED_S = 2.0, 60.0
+TRANSACTION_S_WARN = 30
 """Leases last from one minute on; AWS refuses signatures that are five minutes off."""
 DISK_WARN_BYTES, DISK_FAILED_BYTES = 2 * 1024**3, 256 * 1024**2
 """A source's outbox alone may take half a gigabyte; a store that cannot grow stops everything."""
@@ -104,7 +105,12 @@ async def _mongodb(chosen: Settings, url: str, clock: Clock, within_s: float) ->
     except StoreUnavailable as error:
         remedy = "Is it running, reachable from here, and has its replica set a primary? Is the password right?"
         return [_failed("store", str(error), remedy), _keys(chosen, None)]
-    return [judge_mongodb(found), judge_skew(found.ahead_s, found.round_trip_s), _keys(chosen, found.key_check)]
+    return [
+        judge_mongodb(found),
+        *judge_transactions(found.transaction_s_max),
+        judge_skew(found.ahead_s, found.round_trip_s),
+        _keys(chosen, found.key_check),
+    ]
 
 
 def judge_mongodb(found: mongo_look.Look) -> Check:
@@ -122,6 +128,17 @@ def judge_mongodb(found: mongo_look.Look) -> Check:
     if found.mark is not None:
         return _failed("store", f"{what}, the unfinished copy of an embedded installation", MOVE_REMEDIES["copying"])
     return _ok("store", f"{what}, a replica set with a primary")
+
+
+def judge_transactions(limit_s: int | None) -> Sequence[Check]:
+    """Whether MongoDB soon ends what a worker that died inside a transaction left open; nothing if it does not say."""
+    if limit_s is None:
+        return ()
+    finding = f"a worker that dies inside a transaction holds its rows for {limit_s} s"
+    if limit_s > TRANSACTION_S_WARN:
+        remedy = "Start mongod with --setParameter transactionLifetimeLimitSeconds=15."
+        return (_warn("transactions", finding, remedy),)
+    return (_ok("transactions", finding),)
 
 
 def judge_skew(ahead_s: float, round_trip_s: float) -> Check:

@@ -94,7 +94,9 @@ async def test_the_production_engine_is_looked_at(tmp_path: Path, mongodb_url: s
     settings = Settings(mongodb_url=f"{mongodb_url}doctor", redis_url=redis_url, master_keys=new_key())
     report = await examine(settings, SystemClock())
     assert report.well, report.checks
-    assert verdicts(report) == dict.fromkeys(("settings", "store", "clock", "master keys", "queue", "guard"), "ok")
+    assert verdicts(report) == dict.fromkeys(
+        ("settings", "store", "transactions", "clock", "master keys", "queue", "guard"), "ok"
+    )
     assert "a replica set with a primary" in finding(report, "store")
     await made(settings)
     assert "opens what is stored" in finding(await examine(settings, SystemClock()), "master keys")

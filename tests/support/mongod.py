@@ -18,7 +18,11 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 URL_NAME = "TRAILHOOK_TEST_MONGODB_URL"
 START_S_MAX = 30.0
+TRANSACTION_S_MAX = 5
+"""A process that dies inside a transaction keeps its rows so long (by default 60 s)."""
 ALREADY_INITIALIZED = 23
+TRANSACTION_S_MAX = 3
+"""A process that dies inside a transaction holds its rows so long; a minute where nobody says otherwise."""
 
 
 def program() -> Path | None:
@@ -59,6 +63,7 @@ class Mongod:
         data.mkdir(parents=True, exist_ok=True)
         arguments = ["--dbpath", str(data), "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
         arguments += ["--wiredTigerCacheSizeGB", "0.5", "--setParameter", "diagnosticDataCollectionEnabled=false"]
+        arguments += ["--setParameter", f"transactionLifetimeLimitSeconds={TRANSACTION_S_MAX}"]
         arguments += ["--setParameter", "enableTestCommands=1"]  # so that tests can have commands fail
         if self._replica_set:
             arguments += ["--replSet", "rs0", "--oplogSize", "128"]

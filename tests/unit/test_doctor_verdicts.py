@@ -15,6 +15,7 @@ from trailhook.doctor import (
     judge_redis,
     judge_skew,
     judge_sqlite,
+    judge_transactions,
 )
 from trailhook.queue.look import Look as QueueLook
 from trailhook.settings import Settings
@@ -118,3 +119,8 @@ def test_a_guard_that_was_opened_wide_is_a_warning(settings: Settings, finding: 
 def test_a_guard_that_lists_what_it_means_is_fine() -> None:
     listed = Settings(allow_callback_hosts=("hooks.internal:8443", "10.0.0.7"), allow_callback_cidrs=("10.1.0.0/16",))
     assert judge_guard(listed) == []
+
+
+@pytest.mark.parametrize(("limit_s", "states"), [(None, []), (15, ["ok"]), (60, ["warn"])])
+def test_a_mongodb_that_keeps_a_dead_workers_rows_for_long_is_doubtful(limit_s: int | None, states: list[str]) -> None:
+    assert [check.verdict for check in judge_transactions(limit_s)] == states

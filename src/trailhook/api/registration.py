@@ -147,6 +147,7 @@ def _start_at(given: str | None, now: float) -> float:
 
 # ------------------------------------------------------------------------------------------------------ intakes
 
+
 def _suggested(bucket: str | None, queue_url: str | None) -> tuple[str, ...]:
     """The ways in that a source's fields ask for when it does not say."""
     found = [name for name, field in (("sqs", queue_url), ("s3", bucket)) if field is not None]

@@ -21,7 +21,7 @@ def cut(records: Iterable[Record], options: DeliveryOptions, *, source_id: str) 
     group_bytes = 0
     for record in records:
         size = size_of(record)
-        full = len(group) >= events_max or group_bytes + size > room
+        full = len(group) >= events_max or group_bytes + size + SEPARATOR_BYTES > room
         if group and (full or record.alone or group[-1].alone):
             yield group
             group, group_bytes = [], 0

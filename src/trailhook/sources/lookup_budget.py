@@ -19,8 +19,10 @@ from trailhook.sources.aws_identity import CredentialProvider
 from trailhook.sources.aws_xml import UnreadableXml, leaf_texts
 from trailhook.sources.base import Access
 
-SPACING_S = 0.55
-"""Half a second, and a little for requests that overtake one another on their way."""
+SPACING_S = 0.6
+"""Half a second, and a little for requests that are slower on their way than the next."""
+LATE_S_MAX = 0.05
+"""Who wakes later than this lets the turn go and takes another: it would come too close to the next one's."""
 AHEAD_S_MAX = 120.0
 """No turn is promised so far ahead: a book that says otherwise was kept by a clock that was wrong."""
 KIND = "lookup-budget"
@@ -49,6 +51,11 @@ class LookupBudget:
 
         Raises `Throttled`, taking no turn, if the next one is later than `by_at`; `StoreUnavailable`.
         """
+        while not await self._turn(account, region, by_at):
+            continue
+
+    async def _turn(self, account: str, region: str, by_at: float) -> bool:
+        """Take a turn and wait for it; whether it was met."""
         now = self._clock.now()
 
         def take(book: bytes | None) -> bytes:
@@ -59,9 +66,10 @@ class LookupBudget:
             return repr(at + SPACING_S).encode()
 
         book = await self._documents.change_document(KIND, f"{account}:{region}", take)
-        wait_s = float(book or 0) - SPACING_S - self._clock.now()
-        if wait_s > 0:
+        at = float(book or 0) - SPACING_S
+        if (wait_s := at - self._clock.now()) > 0:
             await self._clock.sleep(wait_s)
+        return self._clock.now() - at <= LATE_S_MAX
 
 
 class Accounts:

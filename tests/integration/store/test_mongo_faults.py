@@ -119,11 +119,14 @@ class Load:
     """Commits that claimed a key of another one besides one of their own."""
     unknown: int = 0
     stopped: bool = False
+    taking: int = 0
+    """How many still take in."""
 
     def keys(self, number: int) -> list[bytes]:
         return some_keys(number * 10, 4)
 
     async def take_in(self) -> None:
+        self.taking += 1
         while not self.stopped:
             number = next(self.numbers)
             batch = a_batch(f"msg_{number}", count=4, body=os.urandom(2_000))
@@ -131,6 +134,7 @@ class Load:
             await self._until_known(commit)
             self.committed.append(number)
             await self._claim_again(number)
+        self.taking -= 1
 
     async def _until_known(self, commit: Commit) -> None:
         while True:
@@ -155,7 +159,7 @@ class Load:
         self.refused.append(number)
 
     async def deliver(self) -> None:
-        while not self.stopped or await self._waiting():
+        while not self.stopped or self.taking or await self._waiting():
             try:
                 batches = await self.store.lease_batches("s1", limit=3, lease_s=2.0)
                 for batch in batches:

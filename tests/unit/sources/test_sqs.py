@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from support.aws import access, cloudtrail_message, log_key, s3_message
+from support.aws import TEST_MESSAGE, access, cloudtrail_message, log_key, s3_message
 from support.bucket import refusal
 from support.clock import FakeClock
 from trailhook.errors import (
@@ -341,4 +341,12 @@ async def test_a_check_hides_no_message_from_the_next_poll() -> None:
     checks = [check async for check in story.way.check(story.access)]
     assert [check.name for check in checks][:2] == ["identity", "queue"]
     assert story.queue.asked[0][1]["VisibilityTimeout"] == 0
+    assert "DeleteMessageBatch" not in story.queue.operations()
+
+
+async def test_a_check_deletes_nothing_where_nothing_is_announced() -> None:
+    story = Story(TEST_MESSAGE, "not a notification")
+    *_, get = [check async for check in story.way.check(story.access)]
+    assert (get.name, get.ok) == ("get", True)
+    assert "sqsQueueUrl" in get.remedy
     assert "DeleteMessageBatch" not in story.queue.operations()

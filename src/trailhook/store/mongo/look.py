@@ -4,7 +4,7 @@ from typing import Any
 
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConfigurationError, PyMongoError
+from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
 
 from trailhook.clock import Clock
 from trailhook.errors import SettingsError, StoreUnavailable
@@ -29,6 +29,8 @@ class Look(Value, frozen=True, kw_only=True):
     round_trip_s: float
     """How long asking took: `ahead_s` is true to half of it."""
     key_check: bytes | None = None
+    transaction_s_max: int | None = None
+    """How long a transaction may stay open that nobody ends; None where we may not ask."""
     mark: Mark | None = None
     """That of an unfinished move into here."""
 
@@ -60,7 +62,20 @@ async def _look(db: Database, key_check: tuple[str, str], clock: Clock) -> Look:
         ahead_s=said["localTime"].timestamp() - (asked_at + answered_at) / 2,
         round_trip_s=answered_at - asked_at,
     )
-    return found.but(key_check=await _document(db, *key_check), mark=marked(await _document(db, *MARK)))
+    return found.but(
+        key_check=await _document(db, *key_check),
+        mark=marked(await _document(db, *MARK)),
+        transaction_s_max=await _transaction_s_max(db),
+    )
+
+
+async def _transaction_s_max(db: Database) -> int | None:
+    name = "transactionLifetimeLimitSeconds"
+    try:
+        said = await db.client.admin.command({"getParameter": 1, name: 1}, read_preference=ANYBODY)
+    except OperationFailure:  # whoever may use a database may not always ask the server
+        return None
+    return int(said[name])
 
 
 async def _document(db: Database, kind: str, key: str) -> bytes | None:
