@@ -16,11 +16,11 @@ UV   := $(VENV)/.uv/bin/uv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint format bench profile soak lock clean
+.PHONY: help install demo test lint format bench bench-cluster profile soak lock clean
 
 help: ## show this list
 	@echo 'make TARGET [ARGS="…"] [PYTHON=python3.12]'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 install: $(RUN) ## install Trailhook as it runs in production; then: .venv/bin/trailhook serve
 
@@ -45,6 +45,9 @@ format: $(DEV) ## format the code and fix what can be fixed by itself
 
 bench: $(DEV) ## measure how fast the product forwards, against the floor; FULL=1 takes four times as much
 	$(BIN)/python -m bench.run $(if $(FULL),--full) $(ARGS)
+
+bench-cluster: $(DEV) ## measure 1, 2 and 4 sources on 1 and 2 workers, over MongoDB and Valkey
+	PYTHONPATH=tests $(BIN)/python -m bench.cluster
 
 profile: $(DEV) ## find out where the time goes, by stage; ARGS="quiet single" names the shapes
 	$(BIN)/python -m bench.profile $(ARGS)
