@@ -11,11 +11,9 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
-from trailhook import body
 from trailhook.clock import Clock
-from trailhook.cloudtrail.records import ReadRecords, Record, read_records, read_slices
+from trailhook.cloudtrail.records import ReadRecords, read_records, read_slices
 from trailhook.conditions import condition_of, entered
 from trailhook.errors import (
     FetchState,
@@ -27,20 +25,10 @@ from trailhook.errors import (
     Transient,
     Unexplained,
 )
-from trailhook.intake.cut import cut
-from trailhook.intake.filter import Passes, compile_filter
+from trailhook.intake.filter import compile_filter
+from trailhook.intake.harvest import Harvest, commit_of, progress, quarantined
 from trailhook.intake.inflate import TooLargeToHold, inflate, inflate_chunks
-from trailhook.model import (
-    Condition,
-    Counts,
-    Job,
-    NewBatch,
-    NewQuarantined,
-    Source,
-    Unit,
-    UnitEnd,
-    UnitState,
-)
+from trailhook.model import Condition, Job, NewBatch, Source, Unit, UnitEnd, UnitState
 from trailhook.queue.base import Queue
 from trailhook.settings import Settings
 from trailhook.sources.base import Access, Reading, WayIn
@@ -56,27 +44,6 @@ CLAIM_TRIES_MAX = 5
 ACTIVE = Condition(state=FetchState.ACTIVE)
 BLIND = frozenset({FetchState.CLOCK_SKEWED, FetchState.CREDENTIALS_EXPIRED, FetchState.CREDENTIALS_INVALID})
 """In these states no object of a source can be read; in the others another object may well be."""
-
-
-@dataclass(slots=True)
-class Harvest:
-    """What a group of units held, before the ledger has been asked."""
-
-    records: list[Record] = field(default_factory=list)
-    ends: list[UnitEnd] = field(default_factory=list)
-    quarantined: list[NewQuarantined] = field(default_factory=list)
-    filtered: int = 0
-    large: list[tuple[Unit, bytes]] = field(default_factory=list)
-
-    def take(self, unit: Unit, read: ReadRecords, passes: Passes) -> None:
-        """Add what was read of a unit."""
-        kept = [record for record in read.records if passes(record)]
-        self.filtered += len(read.records) - len(kept)
-        self.records += kept
-        self.quarantined += [
-            NewQuarantined(unit_id=unit.id, position=bad.position, reason=bad.reason, detail=bad.detail, body=bad.raw)
-            for bad in read.bad
-        ]
 
 
 class Intake:
@@ -246,10 +213,10 @@ class Intake:
                 assert isinstance(data, bytes)  # noqa: S101 - only bytes can be too large to hold
                 harvest.large.append((unit, data))
             except Invalid as error:
-                harvest.ends.append(_quarantined(unit, error))
+                harvest.ends.append(quarantined(unit, error))
             except Exception as error:
                 log.exception("a unit could not be read", extra={"source": source.id, "unit": unit.name})
-                harvest.ends.append(_quarantined(unit, Invalid("unexpected", type(error).__name__)))
+                harvest.ends.append(quarantined(unit, Invalid("unexpected", type(error).__name__)))
             else:
                 harvest.take(unit, read, passes)
                 count = len(read.records) + len(read.bad)
@@ -275,14 +242,14 @@ class Intake:
         try:
             total = await asyncio.to_thread(self._count_large, source, data)
         except Invalid as error:
-            await self._commit(source, unit.token, Harvest(ends=[_quarantined(unit, error)]))
+            await self._commit(source, unit.token, Harvest(ends=[quarantined(unit, error)]))
             return
         passes = compile_filter(source.filter)
         slices = self._slices(source, data, skip=unit.records_taken)
         taken = unit.records_taken
         while (read := await asyncio.to_thread(next, slices, None)) is not None:
             taken += len(read.records) + len(read.bad)
-            harvest = Harvest(ends=[_progress(unit, taken, total)])
+            harvest = Harvest(ends=[progress(unit, taken, total)])
             await asyncio.to_thread(harvest.take, unit, read, passes)
             await self._commit(source, unit.token, harvest)
             del read, harvest  # or two slices would be held while the next is read
@@ -292,7 +259,7 @@ class Intake:
                 )
                 return
         if taken == unit.records_taken:
-            await self._commit(source, unit.token, Harvest(ends=[_progress(unit, total, total)]))
+            await self._commit(source, unit.token, Harvest(ends=[progress(unit, total, total)]))
 
     def _count_large(self, source: Source, data: bytes) -> int:
         return sum(len(read.records) + len(read.bad) for read in self._slices(source, data))
@@ -314,7 +281,7 @@ class Intake:
         """Claim, cut, freeze and settle. Made again from the claim when another worker was faster."""
         for _ in range(CLAIM_TRIES_MAX):
             known = await self._store.known_keys(source.id, [record.key for record in harvest.records])
-            commit = await asyncio.to_thread(_prepare, source, token, harvest, known)
+            commit = await asyncio.to_thread(commit_of, source, token, harvest, known)
             try:
                 await self._store.commit(commit)
             except KeysTaken:
@@ -336,40 +303,3 @@ class Intake:
         if reasons:
             told = {"source": source_id, "reasons": ", ".join(sorted(set(reasons)))}
             log.warning("unreadable, now in quarantine: %d", len(reasons), extra=told)
-
-
-def _prepare(source: Source, token: int, harvest: Harvest, known: set[bytes]) -> Commit:
-    """Cut and freeze what the ledger does not know; runs in a thread."""
-    fresh: dict[bytes, Record] = {}
-    for record in harvest.records:
-        if record.key not in known:
-            fresh.setdefault(record.key, record)
-    batches = [
-        body.freeze(group, source_id=source.id, options=source.delivery, batch_id=body.new_batch_id())
-        for group in cut(fresh.values(), source.delivery, source_id=source.id)
-    ]
-    counts = Counts(
-        read=len(harvest.records) + harvest.filtered + len(harvest.quarantined),
-        filtered=harvest.filtered,
-        duplicate=len(harvest.records) - len(fresh),
-        quarantined=len(harvest.quarantined),
-    )
-    return Commit(
-        source_id=source.id,
-        token=token,
-        keys=list(fresh),
-        batches=batches,
-        units=harvest.ends,
-        quarantined=harvest.quarantined,
-        counts=counts,
-        last_event_at=max((record.at for record in harvest.records), default=None),
-    )
-
-
-def _quarantined(unit: Unit, error: Invalid) -> UnitEnd:
-    return UnitEnd(unit_id=unit.id, state=UnitState.QUARANTINED, reason=error.reason, detail=str(error))
-
-
-def _progress(unit: Unit, taken: int, total: int) -> UnitEnd:
-    state = UnitState.DONE if taken >= total else UnitState.WAITING
-    return UnitEnd(unit_id=unit.id, state=state, records=taken, records_taken=taken)
