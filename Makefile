@@ -16,7 +16,7 @@ UV   := $(VENV)/.uv/bin/uv
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint format bench bench-cluster profile soak lock clean
+.PHONY: help install demo test coverage lint format bench bench-cluster profile soak lock clean
 
 help: ## show this list
 	@echo 'make TARGET [ARGS="…"] [PYTHON=python3.12]'
@@ -27,7 +27,10 @@ install: $(RUN) ## install Trailhook as it runs in production; then: .venv/bin/t
 demo: $(DEMO) ## run a simulated AWS account, a receiver and the product; ARGS="--seconds 20" ends by itself
 	$(BIN)/trailhook demo $(ARGS)
 
-test: $(DEV) ## run the whole suite with coverage; ARGS="tests/unit -k guard" runs a part
+test: $(DEV) ## run the whole suite; ARGS="tests/unit -k guard" runs a part
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+coverage: $(DEV) ## the same, and tell which branches no test takes
 	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term:skip-covered $(ARGS)
 
 soak: $(DEV) ## run the tests that take minutes and are left out of `make test`
