@@ -1,5 +1,6 @@
 """The OpenAPI description, and a page that shows it: plain HTML, no script, nothing from elsewhere."""
 
+import re
 from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any
@@ -84,6 +85,7 @@ async def docs(request: Request) -> HTMLResponse:
 PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
+_NAMED = re.compile(r"`([^`]+)`")
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
 code,pre{font-family:ui-monospace,monospace;font-size:.9em}
@@ -116,7 +118,12 @@ def _page(document: dict[str, Any]) -> str:
 
 
 def _prose(text: str) -> str:
-    return "".join(f"<p>{escape(each)}</p>" for each in text.split("\n\n"))
+    return "".join(f"<p>{_inline(each)}</p>" for each in text.split("\n\n"))
+
+
+def _inline(text: str) -> str:
+    """Descriptions name things in backticks, as Markdown does."""
+    return _NAMED.sub(r"<code>\1</code>", escape(text))
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
@@ -140,7 +147,7 @@ def _schema(name: str, schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _row(name: str, kind: str, text: str) -> str:
-    return f"<tr><td><code>{escape(name)}</code><td>{kind}<td>{escape(text)}"
+    return f"<tr><td><code>{escape(name)}</code><td>{kind}<td>{_inline(text)}"
 
 
 def _type(schema: dict[str, Any]) -> str:
