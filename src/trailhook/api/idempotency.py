@@ -15,9 +15,7 @@ from trailhook.errors import Conflict
 from trailhook.model import Value
 from trailhook.security.base import Vault
 from trailhook.settings import DAY_S
-from trailhook.store.base import Documents
-
-KIND = "idempotency"
+from trailhook.store.base import IDEMPOTENCY, Documents
 
 
 class _Kept(Value, frozen=True, kw_only=True):
@@ -52,15 +50,15 @@ class Registrations:
         hashed = hashlib.sha256(key.encode()).hexdigest()
         now = self._clock.now()
         content = msgspec.json.encode(_Sealed(body_sha256=body_sha256, seed=seed))
-        sealed = self._vault.seal(content, collection=KIND, owner=hashed, field="seed")
+        sealed = self._vault.seal(content, collection=IDEMPOTENCY, owner=hashed, field="seed")
         ours = _Kept(at=now, sealed=sealed)
 
         def take(old: bytes | None) -> bytes:
             fresh = old is not None and now - _decode(old).at < DAY_S
             return old if fresh and old is not None else msgspec.json.encode(ours)
 
-        kept = _decode(cast("bytes", await self._store.change_document(KIND, hashed, take)))
-        opened = self._vault.open(kept.sealed, collection=KIND, owner=hashed, field="seed")
+        kept = _decode(cast("bytes", await self._store.change_document(IDEMPOTENCY, hashed, take)))
+        opened = self._vault.open(kept.sealed, collection=IDEMPOTENCY, owner=hashed, field="seed")
         first = msgspec.json.decode(opened, type=_Sealed)
         if first.body_sha256 != body_sha256:
             raise Conflict("This Idempotency-Key was used with another body within the last 24 hours.")
@@ -72,7 +70,7 @@ class Registrations:
         def mark(old: bytes | None) -> bytes | None:
             return None if old is None else msgspec.json.encode(_decode(old).but(done=True))
 
-        await self._store.change_document(KIND, claim.key, mark)
+        await self._store.change_document(IDEMPOTENCY, claim.key, mark)
 
 
 def _decode(kept: bytes) -> _Kept:

@@ -19,6 +19,7 @@ from typing import Protocol
 from trailhook.model import (
     Attempt,
     Batch,
+    BatchKind,
     BatchState,
     Counts,
     FoundUnit,
@@ -108,6 +109,22 @@ class NamedLease(Value, frozen=True, kw_only=True):
 
     name: str
     token: int
+
+
+def weight(state: BatchState, kind: BatchKind, count: int, body_bytes: int) -> dict[str, int]:
+    """What one batch in `state` adds to the totals. The count of a notice is not one of records."""
+    records = count if kind is BatchKind.EVENTS else 0
+    match state:
+        case BatchState.WAITING:
+            return {"waiting": records, "waiting_batches": 1, "waiting_bytes": body_bytes}
+        case BatchState.DEAD:
+            return {"dead_lettered": records, "dead_batches": 1, "dead_bytes": body_bytes}
+        case BatchState.DELIVERED:
+            return {"sent": records}
+        case BatchState.DISCARDED:
+            return {"discarded": records}
+        case BatchState.SPLIT:
+            return {}
 
 
 class Documents(Protocol):

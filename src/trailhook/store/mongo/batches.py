@@ -7,6 +7,7 @@ from pymongo import ReturnDocument
 
 from trailhook.errors import NotFound
 from trailhook.model import Batch, BatchKind, BatchState, NewBatch
+from trailhook.store.base import weight
 from trailhook.store.mongo.engine import Database, Row, Transaction
 from trailhook.store.mongo.rows import outbox_of, struct, tally
 
@@ -157,22 +158,6 @@ def _add(total: dict[str, int], more: Mapping[str, int]) -> dict[str, int]:
     for name, number in more.items():
         total[name] = total.get(name, 0) + number
     return total
-
-
-def weight(state: BatchState, kind: BatchKind, count: int, body_bytes: int) -> dict[str, int]:
-    """What one batch in `state` adds to the totals. The count of a notice is not one of records."""
-    records = count if kind is BatchKind.EVENTS else 0
-    match state:
-        case BatchState.WAITING:
-            return {"waiting": records, "waiting_batches": 1, "waiting_bytes": body_bytes}
-        case BatchState.DEAD:
-            return {"dead_lettered": records, "dead_batches": 1, "dead_bytes": body_bytes}
-        case BatchState.DELIVERED:
-            return {"sent": records}
-        case BatchState.DISCARDED:
-            return {"discarded": records}
-        case BatchState.SPLIT:
-            return {}
 
 
 async def move(tx: Transaction, batch: Kept, changes: Row, state: BatchState) -> Batch:

@@ -8,6 +8,7 @@ import msgspec
 
 from trailhook.errors import NotFound
 from trailhook.model import Batch, BatchKind, BatchState, NewBatch
+from trailhook.store.base import weight
 from trailhook.store.sqlite.rows import Due, rows, structs, tally, value
 
 
@@ -80,7 +81,7 @@ def _insert(
         )
         db.execute("INSERT INTO bodies (batch, body) VALUES (?, ?)", (num, batch.body))
         db.execute("INSERT INTO columns (batch, columns) VALUES (?, ?)", (num, batch.columns))
-        tally(db, source, _weight(BatchState.WAITING, batch.kind, batch.count, len(batch.body)))
+        tally(db, source, weight(BatchState.WAITING, batch.kind, batch.count, len(batch.body)))
 
 
 def move(db: apsw.Connection, batch: Kept, state: BatchState, *, due_at: float, now: float) -> None:
@@ -92,26 +93,10 @@ def move(db: apsw.Connection, batch: Kept, state: BatchState, *, due_at: float, 
     )
     if state is batch.state:
         return
-    changes = _weight(state, batch.kind, batch.count, batch.body_bytes)
-    for name, number in _weight(batch.state, batch.kind, batch.count, batch.body_bytes).items():
+    changes = weight(state, batch.kind, batch.count, batch.body_bytes)
+    for name, number in weight(batch.state, batch.kind, batch.count, batch.body_bytes).items():
         changes[name] = changes.get(name, 0) - number
     tally(db, batch.source, changes)
-
-
-def _weight(state: BatchState, kind: BatchKind, count: int, body_bytes: int) -> dict[str, int]:
-    """What one batch in `state` adds to the totals. The count of a notice is not one of records."""
-    records = count if kind is BatchKind.EVENTS else 0
-    match state:
-        case BatchState.WAITING:
-            return {"waiting": records, "waiting_batches": 1, "waiting_bytes": body_bytes}
-        case BatchState.DEAD:
-            return {"dead_lettered": records, "dead_batches": 1, "dead_bytes": body_bytes}
-        case BatchState.DELIVERED:
-            return {"sent": records}
-        case BatchState.DISCARDED:
-            return {"discarded": records}
-        case BatchState.SPLIT:
-            return {}
 
 
 def listed(db: apsw.Connection, num: int) -> Batch:
