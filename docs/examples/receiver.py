@@ -78,4 +78,4 @@ def opened(path: str) -> sqlite3.Connection:
 
 if __name__ == "__main__":
     Receiver.secret, Receiver.store = os.environ["RECEIVER_SECRET"], opened("events.sqlite")
-    HTTPServer(("127.0.0.1", 9000), Receiver).serve_forever()
+    HTTPServer(("127.0.0.1", int(os.environ.get("RECEIVER_PORT", "9000"))), Receiver).serve_forever()
