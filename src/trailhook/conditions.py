@@ -8,6 +8,8 @@ PAUSED = "paused"
 DELIVERY_FAILING = "delivery_failing"
 NEEDS_ATTENTION = "needs_attention"
 
+LISTENING = "sqs"
+"""The way in whose units are announced."""
 BEHIND_S = 900.0
 """A source whose LookupEvents are so late says so, although nothing is wrong with it."""
 
@@ -46,11 +48,12 @@ def worse(one: Condition, other: Condition) -> Condition:
 
 def fetch_state(source: Source) -> Condition:
     """How fetching is, whether or not a user holds the source."""
-    condition = worse(source.fetch, source.reading)
+    condition = worse(worse(source.fetch, source.reading), source.unverified)
     if condition.state == ACTIVE and source.behind_s >= BEHIND_S:
         return condition.but(
             reason=f"LookupEvents cannot keep up: it is {source.behind_s / 60:.0f} minutes behind.",
-            remedy="It gives 100 events a second at most: have a trail write to a bucket, and set s3Bucket.",
+            remedy="It gives some 20 events a second, each of them looked for four times: "
+            "have a trail write to a bucket, and set s3Bucket.",
         )
     return condition
 
@@ -68,6 +71,14 @@ def fetch_condition(source: Source) -> Condition:
 def delivery_condition(source: Source, lane: Lane) -> Condition:
     """How delivering is: as its lane is, held for its dead letters, or paused by a user."""
     return _user_pause(source) or delivery_state(source, lane)
+
+
+def listens(source: Source) -> bool:
+    """Whether it makes sense to wait at the source's queue: not while something is wrong, for polls find out, at their
+    own pace, when it is right again.
+    """
+    well = source.fetch.state == ACTIVE and not source.failures
+    return LISTENING in source.intakes and source.paused_at is None and well
 
 
 def overall(source: Source, lane: Lane) -> str:

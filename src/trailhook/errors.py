@@ -3,7 +3,9 @@
     TrailhookError
     ├── Transient               try again later, the same way        (retry_after_s, when the other side said)
     │   ├── Throttled           the other side asks us to slow down
+    │   ├── Held                nothing is wrong, and it is not to be read yet      (due_at)
     │   ├── Unexplained         refused for a reason we do not know: after some tries it counts as Invalid
+    │   ├── ReaderLost          the process that read it ended
     │   └── StoreUnavailable    our own store: never counted against anybody else
     ├── Invalid                 these bytes can never be read: quarantine them, go on with the rest
     ├── ObjectGone              this one object is out of reach for good (deleted, archived): quarantine it
@@ -56,8 +58,24 @@ class Throttled(Transient):
     """The other side asks us to slow down."""
 
 
+class Held(Transient):
+    """It is not to be read before something else has come: nobody's failure. Look again at `due_at`.
+
+    `overdue`: that should have come long ago, and a person should know.
+    """
+
+    def __init__(self, message: str, *, due_at: float, overdue: bool) -> None:
+        super().__init__(message)
+        self.due_at = due_at
+        self.overdue = overdue
+
+
 class Unexplained(Transient):
     """Refused for a reason we do not know, and not for a lack on the other side."""
+
+
+class ReaderLost(Transient):
+    """The process that read or froze it for this one ended; nothing of that was kept."""
 
 
 class StoreUnavailable(Transient):

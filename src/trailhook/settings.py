@@ -49,7 +49,23 @@ class Settings:
     behind_proxy: bool = _setting(False, "A proxy in front ends TLS: listening beyond loopback without it is fine.")
     log_format: str | None = _setting(None, "console or json; by default console on a terminal, else json.")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
+    otlp_url: str | None = _setting(None, "Collector that takes traces (OTLP/HTTP); needs the extra `tracing`.")
+    trace_ratio: float = _setting(
+        1.0, "Share of batches that are traced, the same ones in every process.", least=0, most=1
+    )
     notify_urls: tuple[str, ...] = _setting((), "Where else notices go (Apprise URLs), comma-separated.")
+    notify_timeout_s: float = _setting(30.0, "What a notice to one of them may take; mail servers are slow.", least=1)
+    notify_give_up_after_s: float = _setting(
+        DAY_S, "A notice that one of them has not taken by then is old news, and no longer tried.", least=60
+    )
+    expiry_notice_s: float = _setting(
+        HOUR_S / 2, "How long before a session token ends that is told: half of the shortest usual session.", least=0
+    )
+    silence_after_s: float = _setting(
+        2 * HOUR_S,
+        "The least time without a log file that is silence: AWS delivers within 5 minutes, its incidents last an hour.",
+        least=60,
+    )
 
     # ---------------------------------------------------------------------------------------------------- secrets
     master_keys: str | None = _setting(None, "Comma-separated kid:base64-of-32-bytes, newest first.")
@@ -73,6 +89,16 @@ class Settings:
     # ------------------------------------------------------------------------------------------------ API limits
     request_bytes_max: int = _setting(256 * KIB, "Largest API request; the largest honest source is 20 KiB.", least=1)
     page_limit_max: int = _setting(500, "Largest page of a list.", least=1)
+    search_turn_s: float = _setting(
+        0.5, "One answer of a search looks so long, then says how far back it came.", least=0.05, most=20
+    )
+    tails_max: int = _setting(20, "Live tails at a time in one process; each looks once a second.", least=0)
+    dry_run_records_max: int = _setting(100_000, "Stored records one dry run of a filter may try.", least=1)
+    dry_run_s: float = _setting(10.0, "How long it may take; 100,000 records take some 2 s.", least=0.1)
+
+    # ------------------------------------------------------------------------------------------------- dashboard
+    session_idle_s: float = _setting(12 * HOUR_S, "A dashboard's session ends so long after its last use.", least=60)
+    session_age_s_max: float = _setting(7 * DAY_S, "And so long after it began, used or not.", least=60)
 
     # --------------------------------------------------------------------------------------------- polling limits
     look_back_s: float = _setting(DAY_S, "How far before the watermark every poll lists.", least=0)
@@ -104,7 +130,7 @@ class Settings:
         16 * MIB, "Inflated size up to which a unit is read whole; larger ones go in slices.", least=KIB
     )
     slice_records_max: int = _setting(
-        7_500, "Records in one intake transaction of a large unit; twice as many take some 50 MB more.", least=1
+        6_000, "Records in one intake transaction of a large unit; twice as many take some 40 MB more.", least=1
     )
     group_units_max: int = _setting(200, "Units read together in one intake transaction.", least=1)
     group_bytes_max: int = _setting(2 * MIB, "Their listed (compressed) bytes.", least=1)
@@ -117,13 +143,35 @@ class Settings:
         20, "Reads of one unit that may be refused for a reason unknown to us, some two hours of them.", least=1
     )
     turn_s: float = _setting(60.0, "A source is read or delivered so long before another's turn comes.", least=0)
+    backfill_units_max: int = _setting(
+        2_000, "Units a backfill may have found and not read; it lists on when there are fewer.", least=1
+    )
+    backfill_batches_max: int = _setting(
+        16, "Batches of a source that wait when its backfill reads on; a few seconds of sending.", least=1
+    )
+    backfill_jobs: int = _setting(
+        1, "Sources backfilled at a time; the rest of the processor is for new logs.", least=1
+    )
+    hold_unverified_s_max: float = _setting(
+        26 * HOUR_S,
+        "So long log files wait for a digest before that is told; digests are up to 2 hours late, in incidents a day.",
+        least=HOUR_S,
+    )
     unit_lease_s: float = _setting(120.0, "A worker's claim on units; beyond the slowest read.", least=1)
+    laid_out_bytes_max: int = _setting(
+        16 * MIB, "Bodies just frozen, held so that they need not be inflated to be sent: some two groups.", least=0
+    )
     outbox_bytes_max: int = _setting(
         512 * MIB, "Stored bytes a source may have waiting; beyond it, intake stops and units wait as keys.", least=1
     )
     dead_letter_bytes_max: int = _setting(
         1024 * MIB, "Stored bytes of dead letters a source may have; beyond it, its delivery pauses.", least=1
     )
+
+    # --------------------------------------------------------------------------------------- completeness limits
+    completeness_days_max: int = _setting(31, "Days one question about completeness may span.", least=1)
+    completeness_turn_s: float = _setting(15.0, "How long a page of the answer takes, but for its last hours.", least=0)
+    completeness_details_max: int = _setting(100, "Log files that one hour names; all are counted.", least=1)
 
     # -------------------------------------------------------------------------------------------- delivery limits
     in_flight_max: int = _setting(4, "Requests in flight to one callback.", least=1, most=256)
@@ -141,6 +189,12 @@ class Settings:
     secret_overlap_s: float = _setting(DAY_S, "A rotated signing secret goes on signing so long.", least=0)
 
     # ---------------------------------------------------------------------------------------------- the engine room
+    workers: int = _setting(
+        1,
+        "Processes that share the work of trailhook serve: 1 is all in one, more pay where there are as many cores.",
+        least=1,
+        most=64,
+    )
     sweep_every_s: float = _setting(2.0, "How often due work is looked for.", least=0.05)
     clean_every_s: float = _setting(60.0, "How often the janitor looks.", least=1)
     poll_jobs: int = _setting(8, "Sources polled at a time.", least=1)
@@ -160,6 +214,19 @@ class Settings:
         """One process, SQLite, in-process queue."""
         return self.mongodb_url is None and self.redis_url is None
 
+    @property
+    def shared(self) -> bool:
+        """MongoDB and Redis, and any number of processes on any number of machines."""
+        return self.mongodb_url is not None and self.redis_url is not None
+
+    @property
+    def reading_processes(self) -> int:
+        """How many read for this one: none where `workers` are processes that do everything.
+
+        All of them, for the process that owns the store takes half of what one of them does.
+        """
+        return 0 if self.shared or self.workers == 1 else self.workers
+
 
 API_TOKEN_CHARACTERS_MIN = 20
 """Of a bootstrap token: below that it could be guessed."""
@@ -168,7 +235,7 @@ _CHOICES = {
     "log_format": ("console", "json"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
 }
-_HIDDEN = frozenset({"master_keys", "api_token", "mongodb_url", "redis_url", "notify_urls"})
+_HIDDEN = frozenset({"master_keys", "api_token", "mongodb_url", "redis_url", "notify_urls", "otlp_url"})
 """Settings whose values are never shown."""
 
 
@@ -185,6 +252,11 @@ def load(environ: Mapping[str, str], *, config: Path | None = None) -> Settings:
     settings = Settings(**{name: _convert(fields[name], hints[name], value) for name, value in values.items()})
     _check_together(settings)
     return settings
+
+
+def is_secret(name: str) -> bool:
+    """Whether the value of the setting with this (lower-case) name is never shown."""
+    return name in _HIDDEN
 
 
 def shown(settings: Settings) -> dict[str, str]:
