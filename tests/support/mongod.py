@@ -57,6 +57,12 @@ class Mongod:
     def url(self, database: str = "") -> str:
         return f"mongodb://127.0.0.1:{self.port}/{database}"
 
+    @property
+    def pid(self) -> int:
+        """Of a server that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Return once it takes writes."""
         data = self._directory / "data"

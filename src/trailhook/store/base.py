@@ -1,10 +1,11 @@
 """What a store promises. The docstrings here are the specification; `tests/contract/test_store.py` is its proof.
 
 The store is the truth. Every verb is atomic: it happens whole or, when it raises, not at all. When a verb that
-writes returns, what it wrote is durable (SQLite: WAL with synchronous FULL; MongoDB: majority). Every verb may
-raise `StoreUnavailable`, which is nobody's fault but ours and never counts as an attempt. No verb blocks the
-event loop. A store has a clock of its own; leases and due times are judged by it, and a due time further ahead
-than `Limits.due_ahead_s_max` counts as due, so that a clock that jumped back cannot put work off for ever.
+writes returns, what it wrote is durable (SQLite: WAL with synchronous FULL; MongoDB: majority); leases alone may be
+forgotten when a machine fails, for their holder is gone as well. Every verb may raise `StoreUnavailable`, which is
+nobody's fault but ours and never counts as an attempt. No verb blocks the event loop. A store has a clock of its own;
+leases and due times are judged by it, and a due time further ahead than `Limits.due_ahead_s_max` counts as due, so that
+a clock that jumped back cannot put work off for ever.
 
 **Leases.** A lease hands work to one holder for `lease_s` seconds and gives it a fencing token, a number that
 only grows. Whoever comes back with a token that is no longer the row's gets `LeaseLost` and has changed nothing.
@@ -13,9 +14,12 @@ A lease that ended may be taken by anybody; until somebody does, its holder may 
 **Counting.** The verbs keep each source's `Counts` in the same transaction as the work they count.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
+import msgspec
+
+from trailhook.conditions import listens
 from trailhook.model import (
     Attempt,
     Batch,
@@ -35,9 +39,13 @@ from trailhook.model import (
     Value,
     Watermark,
 )
+from trailhook.store.lists import BatchLists
+from trailhook.store.log import EventLog
 
 IDEMPOTENCY = "idempotency"
 """The kind of documents that are forgotten after a day."""
+NOTIFY_FAILING = "notify-failing"
+"""The kind of documents that say since when a notify URL, by its number, takes nothing."""
 
 
 class Limits(Value, frozen=True, kw_only=True):
@@ -83,13 +91,22 @@ class Settlement(Value, frozen=True, kw_only=True):
     children: Sequence[NewBatch] = ()
 
 
-class BatchQuery(Value, frozen=True, kw_only=True):
-    """Which batches to list: newest first, `before` is the `num` where the last page ended."""
+MINUTE_S = 60
+HOUR_S = 3_600
+STEPS_S = (MINUTE_S, HOUR_S)
+"""How far apart samples are kept: by the minute for a day, by the hour as long as the log."""
+MINUTES_KEPT_S = 86_400.0
+DAYS_KEPT_MIN = 2
+"""Samples by the hour are kept at least so long: no series may lose its last one (see `QUIET_S_MAX`)."""
+QUIET_S_MAX = 86_400.0
+"""Counts that do not change are sampled once a day."""
 
-    source_id: str | None = None
-    states: Sequence[BatchState] = ()
-    before: int | None = None
-    limit: int = 50
+
+class Sample(Value, frozen=True, kw_only=True):
+    """What was counted for a source up to a time."""
+
+    at: float
+    counts: Counts
 
 
 class Removed(Value, frozen=True, kw_only=True):
@@ -104,6 +121,15 @@ class Removed(Value, frozen=True, kw_only=True):
     """Event time of the newest record that was delivered: a later registration may start from here."""
 
 
+class Replayed(Value, frozen=True, kw_only=True):
+    """What came of freezing batches anew."""
+
+    batches: int = 0
+    events: int = 0
+    gone: int = 0
+    """Batches of which no body is kept any more."""
+
+
 class NamedLease(Value, frozen=True, kw_only=True):
     """The right to be the only one doing `name`."""
 
@@ -112,19 +138,35 @@ class NamedLease(Value, frozen=True, kw_only=True):
 
 
 def weight(state: BatchState, kind: BatchKind, count: int, body_bytes: int) -> dict[str, int]:
-    """What one batch in `state` adds to the totals. The count of a notice is not one of records."""
+    """What one batch in `state` adds to the totals. Notices hold no records, and replays none that are new."""
     records = count if kind is BatchKind.EVENTS else 0
     match state:
         case BatchState.WAITING:
             return {"waiting": records, "waiting_batches": 1, "waiting_bytes": body_bytes}
         case BatchState.DEAD:
             return {"dead_lettered": records, "dead_batches": 1, "dead_bytes": body_bytes}
+        case BatchState.DELIVERED if kind is BatchKind.REPLAY:
+            return {"replayed": count}
         case BatchState.DELIVERED:
             return {"sent": records}
         case BatchState.DISCARDED:
             return {"discarded": records}
         case BatchState.SPLIT:
             return {}
+
+
+def source_columns(source: Source) -> dict[str, object]:
+    """What a store keeps of a source: the whole, and beside it what `Sources.due` asks for."""
+    return {
+        "doc": msgspec.json.encode(source),
+        "created_at": source.created_at,
+        "next_fetch_at": source.next_fetch_at,
+        "paused": source.paused_at is not None,
+        "lane": source.lane,
+        "held": source.hold is not None,
+        "listens": listens(source),
+        "notify_at": min((each.due_at for each in source.untold), default=None),
+    }
 
 
 class Documents(Protocol):
@@ -146,6 +188,9 @@ class Documents(Protocol):
 
     async def lease(self, name: str, lease_s: float) -> NamedLease | None:
         """The sole right to `name` for `lease_s` seconds, or None while another holds it."""
+
+    async def renew(self, lease: NamedLease, lease_s: float) -> bool:
+        """Hold it for `lease_s` seconds from now. False if it was given back, or another has taken it."""
 
     async def release(self, lease: NamedLease) -> None:
         """Give it back early. Nothing happens if it was lost meanwhile."""
@@ -182,10 +227,12 @@ class Sources(Protocol):
         """Everything counted for a source. Raises `NotFound`."""
 
     async def due(self) -> Sequence[Job]:
-        """What is worth a hint now: sources to poll, with units to read, with batches to send. Paused ones never.
+        """What is worth a hint now: sources to poll, to listen for (`conditions.listens`), with units to read, with
+        batches to send or a `hold` to look at again, with notices to pass on (`Source.untold`). Of paused ones only the
+        last.
 
-        A batch or unit that is leased, or not due yet, does not make its source due; nor do batches whose lane waits
-        (see `Lane.waits_until_at`).
+        A batch, unit or notice that is leased, or not due yet, does not make its source due; nor do batches whose lane
+        waits (see `Lane.waits_until_at`), nor units that wait for a backfill.
         """
 
 
@@ -198,15 +245,28 @@ class Units(Protocol):
     async def add_units(self, source_id: str, found: Sequence[FoundUnit], marks: Sequence[Watermark] = ()) -> int:
         """Keep those not known yet as WAITING (IGNORED where `ignored` is set) and return how many were new.
 
-        The watermarks are set in the same transaction, so that a mark is never ahead of the units behind it.
-        Raises `NotFound` when the source is gone.
+        The watermarks are set in the same transaction, so that a mark is never ahead of the units behind it. One that
+        waits for a backfill and is found without `backfill` waits for it no longer. Raises `NotFound` when the source
+        is gone.
         """
 
-    async def lease_units(self, source_id: str, *, limit: int, bytes_max: int, lease_s: float) -> Sequence[Unit]:
+    async def lease_units(
+        self, source_id: str, *, limit: int, bytes_max: int, lease_s: float, backfill: bool = False
+    ) -> Sequence[Unit]:
         """Up to `limit` units that are due, oldest label first, all under one new token.
 
-        It stops before the unit that would exceed `bytes_max` (as listed), but hands out at least one.
+        It stops before the unit that would exceed `bytes_max` (as listed), but hands out at least one. `backfill`:
+        only those that backfills found, and none while any other is due; else none of those.
         """
+
+    async def oldest_unit_at(self, source_id: str) -> float | None:
+        """The oldest label of those that wait to be read, for whatever reason."""
+
+    async def release_units(self, source_id: str, *, limit: int) -> int:
+        """Make up to `limit` units due now that wait for a later time and are not leased; how many they were."""
+
+    async def backfill_left(self, source_id: str) -> int:
+        """How many units that backfills found wait to be read."""
 
     async def postpone_units(
         self, source_id: str, token: int, unit_ids: Sequence[int], *, due_at: float, detail: str, attempt: bool
@@ -226,6 +286,12 @@ class Units(Protocol):
         A unit left WAITING (more slices follow) stays leased under the same token until that lease ends.
         """
 
+    async def units_named(self, source_id: str, place: str, names: Sequence[str]) -> Sequence[Unit]:
+        """Every unit that is known of these objects of one place, of whichever intake and version, in no order.
+
+        Those that `clean` has forgotten are not known any more.
+        """
+
     async def quarantine(
         self, source_id: str | None = None, *, limit: int = 50, before: str | None = None
     ) -> Sequence[Quarantined]:
@@ -235,7 +301,7 @@ class Units(Protocol):
         """One entry, a record with its bytes. Raises `NotFound`."""
 
     async def requeue_unit(self, quarantine_id: str) -> None:
-        """A quarantined unit waits again, due at once, attempts 0. Raises `NotFound`."""
+        """A quarantined unit waits again, for no backfill, due at once, attempts 0. Raises `NotFound`."""
 
     async def release_record(self, quarantine_id: str, *, key: bytes | None, batch: NewBatch | None) -> None:
         """A quarantined record leaves quarantine, as `batch` under `key` (None: unremembered), as a duplicate if the
@@ -243,7 +309,7 @@ class Units(Protocol):
         """
 
 
-class Outbox(Protocol):
+class Outbox(BatchLists, Protocol):
     """Batches: the way out."""
 
     async def lease_batches(
@@ -265,9 +331,6 @@ class Outbox(Protocol):
     async def batch(self, batch_id: str) -> Batch:
         """One batch, with its body if it still has one (`b""` if not). Raises `NotFound`."""
 
-    async def batches(self, query: BatchQuery) -> Sequence[Batch]:
-        """A page of batches, newest first, without bodies and columns."""
-
     async def attempts(self, batch_id: str) -> Sequence[Attempt]:
         """Every attempt at a batch, oldest first. Raises `NotFound`."""
 
@@ -282,6 +345,21 @@ class Outbox(Protocol):
         Raises `NotFound`; `Conflict` for any other state.
         """
 
+    async def replayable(
+        self, source_id: str, *, from_at: float, to_at: float, after: int = 0, limit: int = 50
+    ) -> Sequence[Batch]:
+        """Delivered batches with events that reach into the span (both ends included), in the order frozen, of those
+        whose `num` is above `after`; without bodies and columns.
+        """
+
+    async def replay(self, source_id: str, copies: Mapping[str, str]) -> Replayed:
+        """Freeze delivered batches of events anew, in their order: the same bytes as REPLAY under the id that `copies`
+        has for theirs, at the end of the order, due at once. What has no body any more is counted as gone.
+
+        Raises `NotFound` if the source or one of them is not there, `Conflict` if one is not a delivered batch of
+        events.
+        """
+
     async def lane(self, key: str) -> Lane:
         """The lane, a closed new one if it has never failed."""
 
@@ -289,6 +367,35 @@ class Outbox(Protocol):
         """Replace a lane by what `change` makes of it; `change` is pure and may be called more than once.
 
         Returning the very same lane writes nothing. What it raises goes to the caller.
+        """
+
+
+class Overview(Protocol):
+    """What is asked of many sources at once, and how their counts have grown."""
+
+    async def totals_of(self, source_ids: Collection[str]) -> Mapping[str, SourceTotals]:
+        """`Sources.totals` of several; those that are gone are not in it."""
+
+    async def sum_of_counts(self) -> Counts:
+        """What is counted for all sources together."""
+
+    async def lanes(self, keys: Collection[str]) -> Mapping[str, Lane]:
+        """`Outbox.lane` of several."""
+
+    async def sample(self) -> int:
+        """Keep what is counted now for each source, beside earlier samples, and return for how many.
+
+        The first in each minute (and each hour) counts, and only of counts that have changed since the one before, or
+        that were not sampled for `QUIET_S_MAX`. Samples older than `MINUTES_KEPT_S` (by the hour: than retention and
+        `DAYS_KEPT_MIN`) are forgotten, those of removed sources at once or soon.
+        """
+
+    async def samples(
+        self, source_ids: Collection[str], *, step_s: int, since_at: float
+    ) -> Mapping[str, Sequence[Sample]]:
+        """The samples since then, oldest first, led by the last one before, if there is any. `step_s`: see `STEPS_S`.
+
+        A source without any has an empty list.
         """
 
 
@@ -308,5 +415,5 @@ class Upkeep(Protocol):
         """Raise `StoreUnavailable` unless the store can read and write now: for readiness."""
 
 
-class Store(Documents, Sources, Units, Outbox, Upkeep, Protocol):
+class Store(Documents, Sources, Units, Outbox, EventLog, Overview, Upkeep, Protocol):
     """All of it. Opened and closed by its `open` context manager in `app.py`."""

@@ -63,6 +63,39 @@ async def test_only_one_holds_a_lease_until_it_ends(store: Store, clock: FakeClo
     assert second.token > first.token
 
 
+async def test_a_renewed_lease_is_held_from_then_on(store: Store, clock: FakeClock) -> None:
+    lease = await store.lease("poll:s1", 60.0)
+    assert lease is not None
+    clock.advance(40.0)
+    assert await store.renew(lease, 60.0)
+    clock.advance(40.0)
+    assert await store.lease("poll:s1", 60.0) is None
+    clock.advance(21.0)
+    assert await store.lease("poll:s1", 60.0) is not None
+
+
+async def test_a_lease_that_ended_may_be_renewed_until_another_takes_it(store: Store, clock: FakeClock) -> None:
+    lease = await store.lease("poll:s1", 60.0)
+    assert lease is not None
+    clock.advance(61.0)
+    assert await store.renew(lease, 60.0)
+    assert await store.lease("poll:s1", 60.0) is None
+    clock.advance(61.0)
+    taken = await store.lease("poll:s1", 60.0)
+    assert taken is not None
+    assert not await store.renew(lease, 600.0)
+    clock.advance(61.0)
+    assert await store.lease("poll:s1", 60.0) is not None
+
+
+async def test_a_lease_that_was_given_back_cannot_be_renewed(store: Store) -> None:
+    lease = await store.lease("poll:s1", 60.0)
+    assert lease is not None
+    await store.release(lease)
+    assert not await store.renew(lease, 60.0)
+    assert await store.lease("poll:s1", 60.0) is not None
+
+
 async def test_a_released_lease_is_free_at_once(store: Store) -> None:
     lease = await store.lease("poll:s1", 60.0)
     assert lease is not None

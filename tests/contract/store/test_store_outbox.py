@@ -18,7 +18,8 @@ from support.store_values import (
 from support.stores import OpenStore
 from trailhook.errors import Conflict, LeaseLost, NotFound
 from trailhook.model import Batch, BatchKind, BatchState, Condition, Counts, Lane
-from trailhook.store.base import BatchQuery, Limits, Settlement, Store
+from trailhook.store.base import Limits, Settlement, Store
+from trailhook.store.lists import BatchQuery, DeadGroup
 
 
 async def leased(store: Store, *, limit: int = 10, lease_s: float = 60.0, ordered: bool = False) -> list[Batch]:
@@ -288,6 +289,85 @@ async def test_batches_are_listed_by_source_and_states(store: Store) -> None:
     assert await ids(states=[BatchState.DEAD, BatchState.WAITING], limit=3) == ["other", "d", "c"]
     assert await ids(source_id="s1", states=[BatchState.DEAD, BatchState.DELIVERED]) == ["b", "a"]
     assert await ids(source_id="nobody") == []
+
+
+async def test_batches_are_listed_by_when_they_were_frozen(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, a_batch("a"))
+    for name in "bcd":
+        clock.advance(60)
+        await freeze(store, a_batch(name))
+
+    async def ids(**query: object) -> list[str]:
+        return [batch.id for batch in await store.batches(BatchQuery().but(**query))]
+
+    assert await ids(frozen_from_at=START_AT + 60, frozen_to_at=START_AT + 180) == ["c", "b"]
+    assert await ids(frozen_to_at=START_AT + 60, source_id="s1") == ["a"]
+    assert await ids(frozen_from_at=START_AT + 1, limit=1) == ["d"]
+
+
+async def test_batches_are_counted_whatever_the_page(store: Store) -> None:
+    await with_batches(store, *(a_batch(name) for name in "abcd"))
+    await store.add_source(a_source("s2"))
+    await freeze(store, a_batch("other"), source_id="s2")
+    first, *_ = await leased(store)
+    await store.settle(first, DEAD)
+    assert await store.batch_count(BatchQuery(limit=1, before=1)) == 5
+    assert await store.batch_count(BatchQuery(source_id="s1", states=[BatchState.WAITING])) == 3
+    assert await store.batch_count(BatchQuery(states=[BatchState.DEAD])) == 1
+    assert await store.batch_count(BatchQuery(frozen_from_at=START_AT + 1)) == 0
+    assert await store.batch_count(BatchQuery(source_id="nobody")) == 0
+
+
+async def test_dead_letters_are_grouped_by_source_and_by_how_they_ended(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, *(a_batch(name, count=2) for name in "abcd"))
+    await store.add_source(a_source("s2"))
+    await freeze(store, a_batch("other", count=5), source_id="s2")
+    for number, batch in enumerate([*await leased(store), *await store.lease_batches("s2", limit=1, lease_s=60.0)]):
+        refused = an_attempt(outcome="refused", status=422).but(error="HTTP 422")
+        clock.advance(10)
+        await store.settle(batch, DEAD if number else Settlement(state=BatchState.DEAD, attempt=refused))
+    await store.retry_batch("d")
+
+    groups = await store.dead_groups(limit=10)
+    assert groups[0] == DeadGroup(
+        source_id="s1",
+        outcome="transient",
+        error="HTTP 500",
+        batches=2,
+        events=4,
+        first_at=START_AT + 20,
+        last_at=START_AT + 30,
+    )
+    assert [(each.source_id, each.error, each.batches) for each in groups[1:]] == [
+        ("s2", "HTTP 500", 1),
+        ("s1", "HTTP 422", 1),
+    ]
+    assert await store.dead_groups(limit=1) == groups[:1]
+    one = BatchQuery(source_id="s1", ended=("transient", "HTTP 500"))
+    assert [batch.id for batch in await store.batches(one)] == ["c", "b"]
+    assert await store.batch_count(one) == 2
+    assert [batch.id for batch in await store.batches(one.but(source_id=None))] == ["other", "c", "b"]
+
+
+async def test_of_removed_sources_no_dead_letter_is_listed_or_counted(store: Store) -> None:
+    await with_batches(store, a_batch("a"))
+    (batch,) = await leased(store)
+    await store.settle(batch, DEAD)
+    await store.remove_source("s1")
+    assert await store.dead_groups(limit=10) == []
+    assert await store.batch_count(BatchQuery(states=[BatchState.DEAD])) == 0
+
+
+async def test_children_are_found_by_their_parent(store: Store) -> None:
+    await with_batches(store, a_batch("whole", count=2))
+    (batch,) = await leased(store)
+    halves = [a_batch(name, parent="whole") for name in ("left", "right")]
+    await store.settle(batch, settled_as(BatchState.SPLIT, children=halves))
+    assert [(child.id, child.parent, child.body) for child in await store.children("whole")] == [
+        ("left", "whole", b""),
+        ("right", "whole", b""),
+    ]
+    assert await store.children("left") == []
 
 
 # --------------------------------------------------------------------------------------------- retry and discard

@@ -25,8 +25,11 @@ from support.store_values import (
     with_units,
 )
 from trailhook.errors import Conflict, LeaseLost, NotFound
-from trailhook.model import BatchKind, BatchState, Counts, NewBatch, Source, Watermark
-from trailhook.store.base import BatchQuery, Commit, Store
+from trailhook.model import BatchKind, BatchState, Condition, Counts, Job, NewBatch, Source, Untold, Watermark
+from trailhook.store.base import Commit, Store
+from trailhook.store.lists import BatchQuery
+
+LISTEN, NOTIFY = Job(kind="listen", source_id="s1"), Job(kind="notify", source_id="s1")
 
 
 async def test_a_source_comes_back_as_it_was_added(store: Store) -> None:
@@ -287,3 +290,51 @@ async def test_batches_whose_lane_waits_make_nothing_due_until_it_may_be_used(st
     assert await store.due() == []
     clock.advance(-30 * DAY_S)
     assert DELIVER in await store.due()
+
+
+async def test_a_source_that_is_announced_to_is_listened_for_while_all_is_well(store: Store, clock: FakeClock) -> None:
+    source = a_source(next_fetch_at=clock.now() + 1_000).but(intakes=("sqs", "s3"))
+    await store.add_source(source)
+    assert await store.due() == [LISTEN]
+    denied = Condition(state="access_denied")
+    troubles: list[dict[str, object]] = [{"failures": 1}, {"fetch": denied}, {"paused_at": clock.now()}]
+    for trouble in troubles:
+        after = source.but(**trouble)
+        await store.change_source("s1", lambda _: (after, ()))  # noqa: B023 - it is called at once
+        assert await store.due() == []
+    await store.change_source("s1", lambda _: (source.but(intakes=("s3",)), ()))
+    assert await store.due() == []
+
+
+async def test_a_source_that_is_held_is_looked_at_for_delivery_though_nothing_waits(
+    store: Store, clock: FakeClock
+) -> None:
+    await store.add_source(a_source(next_fetch_at=clock.now() + 1_000))
+    hold = Condition(state="needs_attention")
+    await store.change_source("s1", lambda source: (source.but(hold=hold), ()))
+    assert await store.due() == [DELIVER]
+    await freeze(store, a_batch())
+    assert await store.due() == [DELIVER]
+    await store.change_source("s1", lambda source: (source.but(paused_at=clock.now()), ()))
+    assert await store.due() == []
+
+
+async def test_notices_for_elsewhere_are_due_when_the_first_is_even_of_a_paused_source_and_go_with_it(
+    store: Store, clock: FakeClock
+) -> None:
+    later, soon = (an_untold(number, due_at=clock.now() + wait_s) for number, wait_s in ((1, 60.0), (2, 30.0)))
+    source = a_source(next_fetch_at=clock.now() + 1_000, paused_at=clock.now())
+    await store.add_source(source.but(untold=(later, soon)))
+    assert await store.due() == []
+    clock.advance(30.0)
+    assert await store.due() == [NOTIFY]
+    await store.change_source("s1", lambda source: (source.but(untold=(later,)), ()))
+    assert await store.due() == []
+    clock.advance(-30 * DAY_S)
+    assert await store.due() == [NOTIFY]
+    await store.remove_source("s1")
+    assert await store.due() == []
+
+
+def an_untold(number: int, *, due_at: float) -> Untold:
+    return Untold(id=f"n{number}", type="source.recovered", title="t", text="x", to=(1,), at=START_AT, due_at=due_at)

@@ -20,10 +20,12 @@ from support.store_values import (
     with_units,
 )
 from trailhook.errors import KeysTaken, LeaseLost, NotFound
-from trailhook.model import Counts, UnitEnd, UnitState, Watermark
-from trailhook.store.base import BatchQuery, Commit, Store
+from trailhook.model import Counts, Rhythm, UnitEnd, UnitState, Watermark
+from trailhook.store.base import Commit, Store
+from trailhook.store.lists import BatchQuery
 
-MARK = Watermark(intake="s3", place="bucket", prefix="p/", mark_at=START_AT)
+HEARD = Rhythm(files=3, first_at=START_AT - 900, last_at=START_AT, pauses_s=(600.0, 300.0))
+MARK = Watermark(intake="s3", place="bucket", prefix="p/", mark_at=START_AT, rhythm=HEARD)
 
 
 async def counts(store: Store) -> Counts:
@@ -427,3 +429,69 @@ async def test_a_lease_takes_what_a_jumped_clock_left_far_ahead(store: Store, cl
     (unit,) = await with_units(store, "a")
     await store.postpone_units("s1", unit.token, [unit.id], due_at=clock.now() + 3 * DAY_S, detail="", attempt=False)
     assert len(await store.lease_units("s1", limit=1, bytes_max=PLENTY, lease_s=60.0)) == 1
+
+
+# ------------------------------------------------------------------------------------------------------ by name
+
+
+async def test_units_are_found_by_the_name_of_their_object_in_every_version_and_of_every_intake(store: Store) -> None:
+    await store.add_source(a_source())
+    unit = a_unit("a")
+    others = [unit.but(version="other"), unit.but(intake="sqs"), unit.but(place="elsewhere"), a_unit("b"), a_unit("c")]
+    await store.add_units("s1", [unit, *others])
+    found = await store.units_named("s1", "bucket", ["a", "b", "unheard of", "a"])
+    assert sorted((each.name, each.intake, each.version) for each in found) == [
+        ("a", "s3", "etag"),
+        ("a", "s3", "other"),
+        ("a", "sqs", "etag"),
+        ("b", "s3", "etag"),
+    ]
+    assert {each.source_id for each in found} == {"s1"}
+    assert await store.units_named("s1", "bucket", []) == []
+
+
+async def test_sources_find_their_own_units_only(store: Store) -> None:
+    for name in ("s1", "s2"):
+        await store.add_source(a_source(name))
+    await store.add_units("s1", [a_unit("a")])
+    assert await store.units_named("s2", "bucket", ["a"]) == []
+    assert await store.units_named("nobody", "bucket", ["a"]) == []
+
+
+async def test_a_unit_keeps_the_hash_that_it_ended_with(store: Store) -> None:
+    unit, other = await with_units(store, "a", "b")
+    ends = [done(unit).but(sha256=b"\x07" * 32), done(other)]
+    await store.commit(Commit(source_id="s1", token=unit.token, units=ends))
+    found = {each.name: (each.state, each.sha256) for each in await store.units_named("s1", "bucket", ["a", "b"])}
+    assert found == {"a": (UnitState.DONE, b"\x07" * 32), "b": (UnitState.DONE, b"")}
+
+
+# ------------------------------------------------------------------------------------------------ released early
+
+
+async def test_units_put_off_are_released_before_their_time_some_at_a_time(store: Store, clock: FakeClock) -> None:
+    await store.add_source(a_source())
+    await store.add_units("s1", [a_unit("a"), a_unit("b"), a_unit("old").but(backfill=True)])
+    for backfill in (False, True):
+        found = await store.lease_units("s1", limit=5, bytes_max=PLENTY, lease_s=600.0, backfill=backfill)
+        ids, due_at = [unit.id for unit in found], clock.now() + 3_600
+        await store.postpone_units("s1", found[0].token, ids, due_at=due_at, detail="not yet", attempt=False)
+    await store.add_units("s1", [a_unit("leased")])
+    assert [unit.name for unit in await leased_units(store)] == ["leased"]
+    assert [await store.release_units("s1", limit=2) for _ in range(3)] == [2, 1, 0]
+    assert {unit.name for unit in await leased_units(store)} == {"a", "b"}
+    (old,) = await store.lease_units("s1", limit=5, bytes_max=PLENTY, lease_s=60.0, backfill=True)
+    assert old.name == "old"
+
+
+async def test_the_oldest_label_is_that_of_what_waits(store: Store) -> None:
+    await store.add_source(a_source())
+    assert await store.oldest_unit_at("s1") is None
+    await store.add_units("s1", [a_unit("new", labelled_at=300.0), a_unit("old", labelled_at=200.0)])
+    await store.add_units("s1", [a_unit("older", labelled_at=100.0).but(backfill=True)])
+    await store.add_units("s1", [a_unit("ignored", labelled_at=50.0, ignored="digest")])
+    assert await store.oldest_unit_at("s1") == 100.0
+    old, _ = await leased_units(store)
+    await store.commit(Commit(source_id="s1", token=old.token, units=[done(old)]))
+    assert await store.oldest_unit_at("s1") == 100.0
+    assert await store.oldest_unit_at("unheard of") is None

@@ -22,7 +22,8 @@ from support.store_values import (
 from support.stores import OpenStore
 from trailhook.errors import NotFound
 from trailhook.model import BatchState, Counts, Watermark
-from trailhook.store.base import IDEMPOTENCY, BatchQuery, Commit, Limits, Store
+from trailhook.store.base import IDEMPOTENCY, Commit, Limits, Store
+from trailhook.store.lists import BatchQuery
 
 
 async def cleaned(store: Store) -> int:

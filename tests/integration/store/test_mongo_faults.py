@@ -15,7 +15,8 @@ from support.mongod import Mongod
 from support.store_values import DELIVERED, a_batch, a_source, freeze, some_keys, with_batches
 from trailhook.errors import KeysTaken, LeaseLost, StoreUnavailable
 from trailhook.model import BatchState, Counts
-from trailhook.store.base import BatchQuery, Commit, Limits, Store
+from trailhook.store.base import Commit, Limits, Store
+from trailhook.store.lists import BatchQuery
 from trailhook.store.mongo import MongoStore
 
 LOST = {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}}

@@ -10,7 +10,9 @@ from support.clock import START_AT, FakeClock
 from support.store_values import DAY_S, DELIVERED, PLENTY, a_batch, a_source, a_unit, done, freeze, some_keys
 from support.stores import empty
 from trailhook.model import BatchState
-from trailhook.store.base import BatchQuery, Commit, Limits
+from trailhook.store.base import Commit, Limits
+from trailhook.store.lists import BatchQuery
+from trailhook.store.log import LogQuery
 from trailhook.store.mongo import MongoStore
 
 ROWS_EXAMINED_MAX = 2_500
@@ -79,7 +81,12 @@ async def test_no_hot_verb_walks_over_what_there_is(watched: Watched, clock: Fak
         await store.totals("s1")
         (unit, *_) = await store.lease_units("s1", limit=50, bytes_max=PLENTY, lease_s=60.0)
         await store.postpone_units("s1", unit.token, [unit.id], due_at=clock.now(), detail="", attempt=True)
+        await store.lease_units("s1", limit=50, bytes_max=PLENTY, lease_s=60.0, backfill=True)
+        await store.backfill_left("s1")
+        await store.oldest_unit_at("s1")
+        await store.release_units("s1", limit=10)
         await store.known_keys("s1", some_keys(19_000, 2_000))
+        await store.units_named("s1", "bucket", ["000007", "unheard of"])
         await store.commit(Commit(source_id="s1", token=0, keys=some_keys(30_000, 2_000), batches=[a_batch("new")]))
         for ordered in (True, False):
             for batch in await store.lease_batches("s1", limit=4, lease_s=60.0, ordered=ordered):
@@ -87,9 +94,17 @@ async def test_no_hot_verb_walks_over_what_there_is(watched: Watched, clock: Fak
         for source_id in (None, "s1"):
             await store.batches(BatchQuery(source_id=source_id, limit=50))
             await store.batches(BatchQuery(source_id=source_id, states=[BatchState.DEAD], limit=50))
+            await store.batches(BatchQuery(source_id=source_id, frozen_from_at=START_AT, limit=50))
+            await store.batches(BatchQuery(source_id=source_id, ended=("refused", "why"), limit=50))
             await store.quarantine(source_id)
+            blocks = await store.log_blocks(LogQuery(source_id=source_id, from_at=1.0, limit=20))
+            await store.log_blocks(LogQuery(source_id=source_id, before=(START_AT, blocks[-1].num), limit=20))
+            await store.log_after(blocks[0].num - 20, but=[blocks[0].num], source_id=source_id)
+        await store.log_bodies([await store.log_end()])
         await store.attempts("msg_0")
         await store.retry_batch("new")
+        await store.children("msg_0")
+        await store.dead_groups(limit=10)
 
     statements = await watched.statements(work)
     assert len(statements) > 40

@@ -49,6 +49,16 @@ async def test_one_callers_failure_undoes_its_own_work_only(engine: Engine) -> N
     assert await engine.read(notes) == ["a", "b"]
 
 
+async def test_a_lease_waits_for_no_file_and_all_else_does(engine: Engine) -> None:
+    def synchronous(db: apsw.Connection) -> int:
+        return int(db.pragma("synchronous"))
+
+    full, normal = 2, 1
+    assert [await engine.lease(synchronous), await engine.write(synchronous)] == [normal, full]
+    await engine.lease(note, "leased")
+    assert await engine.read(notes) == ["leased"]
+
+
 async def test_those_who_wait_share_one_commit(engine: Engine) -> None:
     commits: list[int] = []
     gate = threading.Event()

@@ -18,7 +18,7 @@ class MongoDocuments(Part):
         return await self._ask(_document, kind, key)
 
     async def documents(self, kind: str) -> Mapping[str, bytes]:
-        return await self._ask(_documents, kind)
+        return await self._ask(documents_of, kind)
 
     async def change_document(
         self, kind: str, key: str, change: Callable[[bytes | None], bytes | None]
@@ -35,6 +35,9 @@ class MongoDocuments(Part):
         (token,) = await self._engine.next_numbers("token", 1)
         return await self._ask(_lease, NamedLease(name=name, token=token), lease_s, self._due())
 
+    async def renew(self, lease: NamedLease, lease_s: float) -> bool:
+        return await self._ask(_renew, lease, self._clock.now() + lease_s)
+
     async def release(self, lease: NamedLease) -> None:
         await self._ask(_release, lease)
 
@@ -48,7 +51,8 @@ async def _document(db: Database, kind: str, key: str) -> bytes | None:
     return None if row is None else row["value"]
 
 
-async def _documents(db: Database, kind: str) -> dict[str, bytes]:
+async def documents_of(db: Database, kind: str) -> dict[str, bytes]:
+    """All values of a kind by key, in the order of their keys."""
     whole_kind = {"$gte": {"kind": kind, "key": MinKey()}, "$lte": {"kind": kind, "key": MaxKey()}}
     return {row["_id"]["key"]: row["value"] async for row in db.documents.find({"_id": whole_kind}).sort("_id")}
 
@@ -81,6 +85,11 @@ async def _lease(db: Database, lease: NamedLease, lease_s: float, due: Due) -> N
     except DuplicateKeyError:
         return None
     return lease
+
+
+async def _renew(db: Database, lease: NamedLease, until_at: float) -> bool:
+    held = {"_id": lease.name, "token": lease.token}
+    return (await db.leases.update_one(held, {"$set": {"until_at": until_at}})).matched_count == 1
 
 
 async def _release(db: Database, lease: NamedLease) -> None:

@@ -9,7 +9,9 @@ from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
 from trailhook.clock import Clock
 from trailhook.errors import SettingsError, StoreUnavailable
 from trailhook.model import Value
+from trailhook.store.base import NOTIFY_FAILING
 from trailhook.store.mongo.connect import DATABASE
+from trailhook.store.mongo.documents import documents_of
 from trailhook.store.moving import MARK, Mark, marked
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -33,6 +35,8 @@ class Look(Value, frozen=True, kw_only=True):
     """How long a transaction may stay open that nobody ends; None where we may not ask."""
     mark: Mark | None = None
     """That of an unfinished move into here."""
+    notify_failing: tuple[str, ...] = ()
+    """The numbers of the notify URLs that take nothing."""
 
 
 async def look(url: str, *, key_check: tuple[str, str], clock: Clock, within_s: float) -> Look:
@@ -66,6 +70,7 @@ async def _look(db: Database, key_check: tuple[str, str], clock: Clock) -> Look:
         key_check=await _document(db, *key_check),
         mark=marked(await _document(db, *MARK)),
         transaction_s_max=await _transaction_s_max(db),
+        notify_failing=tuple(await documents_of(db, NOTIFY_FAILING)),
     )
 
 

@@ -1,6 +1,6 @@
 """The way out: leasing and settling batches, listing them, and the lanes they go by."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from pymongo import UpdateOne
@@ -8,24 +8,25 @@ from pymongo.errors import DuplicateKeyError
 
 from trailhook.errors import Conflict, LeaseLost, NotFound
 from trailhook.model import Attempt, Batch, BatchState, Lane
-from trailhook.store.base import BatchQuery, Settlement
+from trailhook.store.base import Replayed, Settlement
 from trailhook.store.mongo.batches import (
     ENDED,
     KEPT,
     Kept,
     as_kept,
+    freeze,
     freeze_children,
     in_state,
     kept,
     listed,
     move,
     moved,
+    weights,
     whole,
 )
 from trailhook.store.mongo.engine import Database, Row, Transaction
-from trailhook.store.mongo.rows import Due, Part, gone, outbox_of, source_num, tally
-
-LAST = 2**63 - 1
+from trailhook.store.mongo.rows import OUTBOX, Due, Part, gone, live_num, outbox_of, source_num, tally
+from trailhook.store.replays import copied, replayed
 
 
 class MongoOutbox(Part):
@@ -44,9 +45,6 @@ class MongoOutbox(Part):
     async def batch(self, batch_id: str) -> Batch:
         return await self._ask(_batch, batch_id)
 
-    async def batches(self, query: BatchQuery) -> Sequence[Batch]:
-        return await self._ask(_batches, query)
-
     async def attempts(self, batch_id: str) -> Sequence[Attempt]:
         return await self._ask(_attempts, batch_id)
 
@@ -55,6 +53,14 @@ class MongoOutbox(Part):
 
     async def discard_batch(self, batch_id: str) -> Batch:
         return await self._write(_discard, batch_id, self._clock.now(), keep_bodies=self._limits.keep_bodies)
+
+    async def replayable(
+        self, source_id: str, *, from_at: float, to_at: float, after: int = 0, limit: int = 50
+    ) -> Sequence[Batch]:
+        return await self._ask(_replayable, source_id, from_at, to_at, after, limit)
+
+    async def replay(self, source_id: str, copies: Mapping[str, str]) -> Replayed:
+        return await self._write(_replay, source_id, copies, self._clock.now())
 
     async def lane(self, key: str) -> Lane:
         return await self._ask(_lane, key)
@@ -161,20 +167,6 @@ async def _batch(db: Database, batch_id: str) -> Batch:
     return batch
 
 
-async def _batches(db: Database, query: BatchQuery) -> list[Batch]:
-    wanted: Row = {
-        "state": {"$in": [state.value for state in query.states or BatchState]},
-        "_id": {"$lt": LAST if query.before is None else query.before},
-    }
-    if query.source_id is not None:
-        nums = [row["_id"] async for row in db.sources.find({"id": query.source_id}, {"_id": 1})]
-        wanted["source"] = {"$in": nums}
-    if hidden := await gone(db):
-        wanted["$nor"] = [{"source": {"$in": hidden}, "kept": True}]
-    found = db.batches.find(wanted, sort=[("_id", -1)], limit=query.limit)
-    return [listed(row) async for row in found]
-
-
 async def _attempts(db: Database, batch_id: str) -> list[Attempt]:
     num = (await _visible(db, batch_id))["_id"]
     found = db.attempts.find({"_id": {"$gte": {"batch": num}, "$lt": {"batch": num + 1}}}).sort("_id")
@@ -204,6 +196,33 @@ async def _discard(tx: Transaction, batch_id: str, now: float, *, keep_bodies: b
     if not keep_bodies:
         await tx.db.bodies.delete_one({"_id": row.num}, session=tx.session)
     return await move(tx, row, in_state(BatchState.DISCARDED, now), BatchState.DISCARDED)
+
+
+async def _replayable(
+    db: Database, source_id: str, from_at: float, to_at: float, after: int, limit: int
+) -> list[Batch]:
+    wanted = {
+        "source": await source_num(db, source_id),
+        "state": "delivered",
+        "_id": {"$gt": after},
+        "kind": "events",
+        "last_event_at": {"$gte": from_at},
+        "first_event_at": {"$lte": to_at},
+    }
+    found = db.batches.find(wanted, sort=[("_id", 1)], limit=limit, hint="source")
+    return [listed(row) async for row in found]
+
+
+async def _replay(tx: Transaction, source_id: str, copies: Mapping[str, str], now: float) -> Replayed:
+    source = await live_num(tx, source_id)
+    rows = await tx.db.batches.find({"id": {"$in": list(copies)}}, sort=[("_id", 1)], session=tx.session).to_list()
+    if len(rows) < len(copies):
+        raise NotFound("no such delivery")
+    found = await whole(tx.db, rows)
+    new = copied(source_id, found, copies)
+    await tally(tx, source, OUTBOX, weights(new))
+    await freeze(tx, source, source_id, new, now)
+    return replayed(found, new)
 
 
 async def _lane(db: Database, key: str) -> Lane:

@@ -120,7 +120,7 @@ async def _take_out(tx: Transaction, quarantine_id: str, kind: QuarantineKind) -
 async def _requeue(tx: Transaction, quarantine_id: str, now: float) -> None:
     entry = await _take_out(tx, quarantine_id, QuarantineKind.UNIT)
     await tally(tx, entry["source"], INTAKE, {"units.quarantined": -1, "units.waiting": 1})
-    again = {"state": "waiting", "available_at": now, "attempts": 0, "reason": "", "detail": ""}
+    again = {"state": "waiting", "backfill": False, "available_at": now, "attempts": 0, "reason": "", "detail": ""}
     await tx.db.units.update_one({"_id": entry["unit_id"]}, {"$set": again}, session=tx.session)
 
 

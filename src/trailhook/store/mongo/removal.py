@@ -45,6 +45,7 @@ async def _forget_next(db: Database, source: int) -> int:
     for collection, wanted, limit in (
         (db.quarantine, mine, ROWS_PER_STEP),
         (db.units, mine, ROWS_PER_STEP),
+        (db.samples, mine, ROWS_PER_STEP),
         (db.watermarks, {"_id": within(source)}, ROWS_PER_STEP),
         (db.ledger, {"_id": within(source)}, KEYS_PER_STEP),
     ):

@@ -100,8 +100,8 @@ def _lane(row: Mapping[str, Any]) -> list[Row]:
 
 
 def _source(row: Mapping[str, Any]) -> list[Row]:
-    there = {name: row[name] for name in ("id", "created_at", "next_fetch_at", "lane")} | {
-        "paused": bool(row["paused"])
+    there = {name: row[name] for name in ("id", "created_at", "next_fetch_at", "lane", "notify_at")} | {
+        name: bool(row[name]) for name in ("paused", "held", "listens")
     }
     if row["doc"] is None:
         return [{"_id": row["num"], **there, "removed": True, "cleared": True}]
@@ -110,7 +110,7 @@ def _source(row: Mapping[str, Any]) -> list[Row]:
 
 _OF_INTAKE = (
     *("read", "sent", "filtered", "duplicate", "quarantined", "dead_lettered", "discarded"),
-    *("waiting", "waiting_batches", "waiting_bytes", "dead_batches", "dead_bytes"),
+    *("waiting", "waiting_batches", "waiting_bytes", "dead_batches", "dead_bytes", "replayed"),
 )
 
 
@@ -130,12 +130,14 @@ def _walk(row: Mapping[str, Any]) -> list[Row]:
 
 
 def _watermark(row: Mapping[str, Any]) -> list[Row]:
-    mark = msgspec.convert({name: row[name] for name in Watermark.__struct_fields__}, Watermark)
+    fields = {name: row[name] for name in Watermark.__struct_fields__}
+    mark = msgspec.convert({**fields, "rhythm": msgspec.json.decode(row["rhythm"])}, Watermark)
     return [{"_id": mark_id(row["source"], mark), **plain(mark)}]
 
 
 def _unit(row: Mapping[str, Any]) -> list[Row]:
-    return [{**_without(row, "id"), "_id": row["id"], "identity": scoped(row["source"], row["identity"])}]
+    changed = {"identity": scoped(row["source"], row["identity"]), "backfill": bool(row["backfill"])}
+    return [{**_without(row, "id"), "_id": row["id"], **changed}]
 
 
 def _key(row: Mapping[str, Any]) -> list[Row]:
@@ -151,6 +153,7 @@ def _batch(row: Mapping[str, Any]) -> list[Row]:
     changed = {
         "place": row["place"].hex(),
         "uncertain": bool(row["uncertain"]),
+        "backfill": bool(row["backfill"]),
         "kept": state in KEPT,
         "ended_at": row["settled_at"] if state in ENDED else None,
     }

@@ -7,6 +7,7 @@ waits are partial: a million delivered batches or finished units cost the hot st
     documents    small values by kind and key             leases       named leases
     lanes        by key                                   sources      by number, removed ones too
     totals       by source and by who counts              walks        how far each ledger was cleaned
+    samples      by source, step and slot
     watermarks   by source and what is listed             units        by number
     ledger       by source and key                        quarantine   by number
     batches      by number; the same for their            bodies, columns, attempts
@@ -29,6 +30,7 @@ COLLECTIONS = (
     "sources",
     "totals",
     "walks",
+    "samples",
     "watermarks",
     "units",
     "ledger",
@@ -42,6 +44,7 @@ COLLECTIONS = (
 EXISTS = 48
 
 _WAITING = {"state": "waiting"}
+_EVENTS = {"kind": "events"}
 
 
 def _index(name: str, *fields: str, unique: bool = False, only: Row | None = None) -> IndexModel:
@@ -59,19 +62,27 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ],
     "units": [
         _index("identity", "identity", unique=True),
-        _index("ended", "source", "state", "found_at"),
-        _index("next", "source", "labelled_at", "name", "available_at", only=_WAITING),
-        _index("due", "source", "available_at", only=_WAITING),
+        _index("ended", "source", "state", "backfill", "found_at"),
+        _index("next", "source", "backfill", "labelled_at", "name", "available_at", only=_WAITING),
+        _index("due", "source", "backfill", "available_at", only=_WAITING),
     ],
+    "samples": [_index("series", "source", "step_s", "slot", unique=True), _index("age", "step_s", "slot")],
     "quarantine": [_index("source", "source", "-_id")],
     "batches": [
         _index("id", "id", unique=True),
-        _index("source", "source", "state", "-_id"),
-        _index("state", "state", "-_id"),
+        _index("source", "source", "state", "-_id", "frozen_at"),
+        _index("state", "state", "-_id", "frozen_at"),
+        _index(
+            *("dead", "source", "last_class", "last_error", "-_id", "frozen_at", "count", "settled_at"),
+            only={"state": "dead"},
+        ),
+        _index("parent", "parent", only={"parent": {"$gt": ""}}),
         _index("next", "source", "place", "available_at", only=_WAITING),
         _index("due", "source", "available_at", only=_WAITING),
         _index("known", "source", "known_at", only={**_WAITING, "kind": "events"}),
         _index("kept", "source", "frozen_at", only={"kept": True}),
+        _index("log", "-last_event_at", "-_id", "first_event_at", only=_EVENTS),
+        _index("source_log", "source", "-last_event_at", "-_id", "first_event_at", only=_EVENTS),
         _index("ended", "ended_at", only={"ended_at": {"$gt": 0}}),
     ],
 }

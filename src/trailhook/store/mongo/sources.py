@@ -1,6 +1,6 @@
 """The registered sources, what is counted for them, and which of them have something to do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -8,7 +8,7 @@ from pymongo.errors import DuplicateKeyError
 
 from trailhook.errors import Conflict, NotFound
 from trailhook.model import Counts, Job, NewBatch, Source, SourceTotals
-from trailhook.store.base import Removed
+from trailhook.store.base import Removed, source_columns
 from trailhook.store.mongo.batches import freeze, weights
 from trailhook.store.mongo.engine import Database, Row, Transaction
 from trailhook.store.mongo.rows import OUTBOX, PARTS, Due, Part, live_num, tally, totals_id
@@ -55,13 +55,7 @@ async def _add(tx: Transaction, num: int, source: Source) -> Source:
 
 
 def _columns(source: Source) -> Row:
-    return {
-        "doc": msgspec.json.encode(source),
-        "created_at": source.created_at,
-        "next_fetch_at": source.next_fetch_at,
-        "paused": source.paused_at is not None,
-        "lane": source.lane,
-    }
+    return source_columns(source)
 
 
 def _decoded(row: Row | None) -> Source:
@@ -96,10 +90,9 @@ async def _change(tx: Transaction, source_id: str, change: Change, now: float) -
 async def _remove(tx: Transaction, source_id: str) -> Removed:
     num = await live_num(tx, source_id)
     totals = await _sums(tx, num)
-    await tx.db.totals.delete_many({"_id": {"$in": _all_totals(num)}}, session=tx.session)
-    await tx.db.sources.update_one(
-        {"_id": num}, {"$set": {"removed": True, "cleared": False}, "$unset": {"doc": ""}}, session=tx.session
-    )
+    await tx.db.totals.delete_many({"_id": {"$in": all_totals(num)}}, session=tx.session)
+    removed = {"removed": True, "cleared": False, "notify_at": None}
+    await tx.db.sources.update_one({"_id": num}, {"$set": removed, "$unset": {"doc": ""}}, session=tx.session)
     return Removed(
         waiting=totals.get("waiting", 0),
         dead_lettered=totals.get("dead_lettered", 0),
@@ -108,33 +101,49 @@ async def _remove(tx: Transaction, source_id: str) -> Removed:
     )
 
 
-def _all_totals(num: int) -> list[Row]:
+def all_totals(num: int) -> list[Row]:
+    """The ids of a source's rows of totals."""
     return [totals_id(num, part) for part in PARTS]
 
 
 async def _sums(tx: Transaction, num: int) -> dict[str, Any]:
     """A source's totals over all who count. (Of the times, each is one part's own.)"""
+    return add_up([row async for row in tx.db.totals.find({"_id": {"$in": all_totals(num)}}, session=tx.session)])
+
+
+def add_up(rows: Iterable[Row]) -> dict[str, Any]:
+    """One source's rows of totals as one."""
     total: dict[str, Any] = {"units": {}}
-    async for row in tx.db.totals.find({"_id": {"$in": _all_totals(num)}}, session=tx.session):
+    for row in rows:
         for label, number in row.pop("units", {}).items():
             total["units"][label] = total["units"].get(label, 0) + number
-        del row["_id"]
         for name, number in row.items():
-            total[name] = number + total.get(name, 0)
+            if name != "_id":
+                total[name] = number + total.get(name, 0)
     return total
 
 
 async def _totals(tx: Transaction, source_id: str) -> SourceTotals:
     num = await live_num(tx, source_id)
-    totals = await _sums(tx, num)
+    return as_totals(await _sums(tx, num), await _oldest_waiting_at(tx, num))
+
+
+def counts_in(totals: Mapping[str, Any]) -> Counts:
+    """The counts of records among totals."""
+    return Counts(**{name: totals.get(name, 0) for name in Counts.__struct_fields__})
+
+
+def as_totals(totals: Mapping[str, Any], oldest_waiting_at: float | None) -> SourceTotals:
+    """What was added up, as a value."""
     return SourceTotals(
-        counts=Counts(**{name: totals.get(name, 0) for name in Counts.__struct_fields__}),
+        counts=counts_in(totals),
         waiting_batches=totals.get("waiting_batches", 0),
         waiting_bytes=totals.get("waiting_bytes", 0),
         dead_batches=totals.get("dead_batches", 0),
         dead_bytes=totals.get("dead_bytes", 0),
+        replayed=totals.get("replayed", 0),
         units={label: number for label, number in totals["units"].items() if number},
-        oldest_waiting_at=await _oldest_waiting_at(tx, num),
+        oldest_waiting_at=oldest_waiting_at,
         last_event_at=totals.get("last_event_at"),
     )
 
@@ -145,15 +154,15 @@ async def _oldest_waiting_at(tx: Transaction, num: int) -> float | None:
         {**waiting, "kind": "events"}, {"known_at": 1}, sort=[("known_at", 1)], hint="known", session=tx.session
     )
     unit = await tx.db.units.find_one(
-        waiting, {"found_at": 1}, sort=[("found_at", 1)], hint="ended", session=tx.session
+        {**waiting, "backfill": False}, {"found_at": 1}, sort=[("found_at", 1)], hint="ended", session=tx.session
     )
     found = [*([batch["known_at"]] if batch else []), *([unit["found_at"]] if unit else [])]
     return min(found, default=None)
 
 
-def _any_due(collection: str, due: Due) -> Row:
+def _any_due(collection: str, due: Due, **more: bool) -> Row:
     """One row of `collection` that waits for the source and is due, or none."""
-    wanted = {"state": "waiting", **due.either("available_at")}
+    wanted = {"state": "waiting", **more, **due.either("available_at")}
     return {
         "$lookup": {
             "from": collection,
@@ -181,19 +190,22 @@ def _closed_lane(due: Due) -> Row:
 async def _due(db: Database, due: Due) -> list[Job]:
     pipeline: list[Row] = [
         {"$match": {"removed": False, "paused": False}},
-        {"$project": {"id": 1, "next_fetch_at": 1, "lane": 1}},
+        {"$project": {"id": 1, "next_fetch_at": 1, "lane": 1, "held": 1, "listens": 1}},
         {"$sort": {"_id": 1}},
-        _any_due("units", due),
+        _any_due("units", due, backfill=False),
         _any_due("batches", due),
         _closed_lane(due),
     ]
-    return [
+    jobs = [
         Job(kind=kind, source_id=row["id"])
         async for row in await db.sources.aggregate(pipeline)
         for kind, flag in (
             ("poll", row["next_fetch_at"] <= due.now or row["next_fetch_at"] > due.horizon),
             ("intake", row["units"]),
-            ("deliver", row["batches"] and not row["lanes"]),
+            ("deliver", row["held"] or (row["batches"] and not row["lanes"])),
+            ("listen", row["listens"]),
         )
         if flag
     ]
+    to_tell = db.sources.find({"removed": False, **due.either("notify_at")}, {"id": 1}).sort("_id")
+    return jobs + [Job(kind="notify", source_id=row["id"]) async for row in to_tell]

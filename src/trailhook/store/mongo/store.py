@@ -8,7 +8,10 @@ from trailhook.clock import Clock, SystemClock
 from trailhook.store.base import Limits
 from trailhook.store.mongo.connect import connected
 from trailhook.store.mongo.documents import MongoDocuments
+from trailhook.store.mongo.listing import MongoListing
+from trailhook.store.mongo.log import MongoEventLog
 from trailhook.store.mongo.outbox import MongoOutbox
+from trailhook.store.mongo.overview import MongoOverview
 from trailhook.store.mongo.quarantine import MongoQuarantine
 from trailhook.store.mongo.server_clock import ServerClock
 from trailhook.store.mongo.sources import MongoSources
@@ -17,7 +20,17 @@ from trailhook.store.mongo.upkeep import MongoUpkeep
 from trailhook.store.moving import MARK, marked, refuse_new_home
 
 
-class MongoStore(MongoDocuments, MongoSources, MongoUnits, MongoQuarantine, MongoOutbox, MongoUpkeep):
+class MongoStore(
+    MongoDocuments,
+    MongoSources,
+    MongoUnits,
+    MongoQuarantine,
+    MongoOutbox,
+    MongoListing,
+    MongoEventLog,
+    MongoOverview,
+    MongoUpkeep,
+):
     """See `store.base.Store`. Any number of processes may have it open."""
 
     @classmethod

@@ -37,8 +37,19 @@ class MongoUnits(Part):
     async def add_units(self, source_id: str, found: Sequence[FoundUnit], marks: Sequence[Watermark] = ()) -> int:
         return await self._write(_add_units, source_id, found, marks, self._clock.now())
 
-    async def lease_units(self, source_id: str, *, limit: int, bytes_max: int, lease_s: float) -> Sequence[Unit]:
-        return await self._write(_lease_units, source_id, limit, bytes_max, lease_s, self._due())
+    async def lease_units(
+        self, source_id: str, *, limit: int, bytes_max: int, lease_s: float, backfill: bool = False
+    ) -> Sequence[Unit]:
+        return await self._write(_lease_units, source_id, limit, bytes_max, lease_s, backfill, self._due())
+
+    async def oldest_unit_at(self, source_id: str) -> float | None:
+        return await self._ask(_oldest_unit_at, source_id)
+
+    async def release_units(self, source_id: str, *, limit: int) -> int:
+        return await self._write(_release, source_id, limit, self._clock.now())
+
+    async def backfill_left(self, source_id: str) -> int:
+        return await self._ask(_backfill_left, source_id)
 
     async def postpone_units(
         self, source_id: str, token: int, unit_ids: Sequence[int], *, due_at: float, detail: str, attempt: bool
@@ -51,10 +62,32 @@ class MongoUnits(Part):
     async def commit(self, commit: Commit) -> None:
         await self._write(_commit, commit, self._clock.now())
 
+    async def units_named(self, source_id: str, place: str, names: Sequence[str]) -> Sequence[Unit]:
+        return await self._ask(_units_named, source_id, place, names)
 
-def _digest(*texts: str) -> bytes:
-    """Sixteen bytes in the place of long texts: the index over them is the largest there is."""
-    return hashlib.blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+def _digest(*texts: str, size: int = 16) -> bytes:
+    """A few bytes in the place of long texts: the index over them is the largest there is."""
+    return hashlib.blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=size).digest()
+
+
+def _identity(source: int, unit: FoundUnit) -> bytes:
+    """It begins with what they have in common who are versions of one object, so that they are found by its name."""
+    return scoped(source, _half(unit.place, unit.name) + _half(unit.intake, unit.version))
+
+
+def _half(*texts: str) -> bytes:
+    return _digest(*texts, size=8)
+
+
+async def _units_named(db: Database, source_id: str, place: str, names: Sequence[str]) -> list[Unit]:
+    source = await source_num(db, source_id)
+    if source is None or not names:
+        return []
+    halves = [scoped(source, _half(place, name)) for name in set(names)]
+    versions = [{"identity": {"$gte": half + b"\x00" * 8, "$lte": half + b"\xff" * 8}} for half in halves]
+    wanted = {"$or": versions, "place": place, "name": {"$in": list(names)}}
+    return [struct(Unit, row, id=row["_id"]) async for row in db.units.find(wanted, hint="identity")]
 
 
 async def _watermarks(db: Database, source_id: str) -> list[Watermark]:
@@ -87,10 +120,15 @@ async def _not_known(tx: Transaction, source: int, found: Iterable[FoundUnit]) -
     """The units that are new, by what makes them themselves."""
     units: dict[bytes, FoundUnit] = {}
     for unit in found:
-        units.setdefault(scoped(source, _digest(unit.intake, unit.place, unit.name, unit.version)), unit)
+        units.setdefault(_identity(source, unit), unit)
     wanted = {"identity": {"$in": list(units)}}
-    async for row in tx.db.units.find(wanted, {"_id": 0, "identity": 1}, session=tx.session):
-        del units[row["identity"]]
+    promoted: list[int] = []
+    async for row in tx.db.units.find(wanted, {"identity": 1, "backfill": 1, "state": 1}, session=tx.session):
+        known = units.pop(row["identity"])
+        if row["backfill"] and row["state"] == UnitState.WAITING and not known.backfill:
+            promoted.append(row["_id"])
+    if promoted:  # what was found as it came is not to wait for a backfill
+        await tx.db.units.update_many({"_id": {"$in": promoted}}, {"$set": {"backfill": False}}, session=tx.session)
     return units
 
 
@@ -113,6 +151,7 @@ def _row(unit: FoundUnit, num: int, source: int, source_id: str, identity: bytes
         "detail": "",
         "token": 0,
         "available_at": now,
+        "sha256": b"",
     }
 
 
@@ -125,15 +164,48 @@ def mark_id(source: int, mark: Watermark) -> bytes:
     return scoped(source, _digest(mark.intake, mark.place, mark.prefix))
 
 
+IN_ORDER = [("labelled_at", 1), ("name", 1)]
+
+
+async def _backfill_left(db: Database, source_id: str) -> int:
+    waiting = {"source": await source_num(db, source_id), "state": "waiting", "backfill": True}
+    return await db.units.count_documents(waiting, hint="due")
+
+
+async def _oldest_unit_at(db: Database, source_id: str) -> float | None:
+    wanted = {"source": await source_num(db, source_id), "state": "waiting"}
+    found = [
+        await db.units.find_one({**wanted, "backfill": backfill}, {"labelled_at": 1}, sort=IN_ORDER, hint="next")
+        for backfill in (False, True)
+    ]
+    return min((row["labelled_at"] for row in found if row is not None), default=None)
+
+
+async def _release(tx: Transaction, source_id: str, limit: int, now: float) -> int:
+    wanted = {
+        "source": await source_num(tx.db, source_id),
+        "state": "waiting",
+        "backfill": {"$in": [False, True]},
+        "available_at": {"$gt": now},
+        "token": 0,
+    }
+    found = tx.db.units.find(wanted, {"_id": 1}, limit=limit, hint="due", session=tx.session)
+    ids = [row["_id"] async for row in found]
+    if ids:
+        await tx.db.units.update_many({"_id": {"$in": ids}}, {"$set": {"available_at": now}}, session=tx.session)
+    return len(ids)
+
+
 async def _lease_units(
-    tx: Transaction, source_id: str, limit: int, bytes_max: int, lease_s: float, due: Due
+    tx: Transaction, source_id: str, limit: int, bytes_max: int, lease_s: float, backfill: bool, due: Due
 ) -> list[Unit]:
     source = await source_num(tx.db, source_id)
-    wanted = {"source": source, "state": "waiting", **due.either("available_at")}
-    in_order = [("labelled_at", 1), ("name", 1)]
+    wanted = {"source": source, "state": "waiting", "backfill": backfill, **due.either("available_at")}
+    if backfill and await tx.db.units.find_one({**wanted, "backfill": False}, hint="due", session=tx.session):
+        return []
     chosen: list[Row] = []
     total_bytes = 0
-    async for row in tx.db.units.find(wanted, sort=in_order, limit=limit, hint="next", session=tx.session):
+    async for row in tx.db.units.find(wanted, sort=IN_ORDER, limit=limit, hint="next", session=tx.session):
         total_bytes += row["size_bytes"]
         if chosen and total_bytes > bytes_max:
             break
@@ -208,6 +280,7 @@ def _end_unit(source: int, token: int, end: UnitEnd) -> UpdateOne:
         "reason": end.reason,
         "detail": end.detail,
         "ignored": end.reason if end.state is UnitState.IGNORED else None,
+        "sha256": end.sha256,
     }
     if end.state is not UnitState.WAITING:
         changes["token"] = 0

@@ -75,7 +75,8 @@ async def _forget_units(db: Database, limits: Limits, now: float) -> int:
         marks = [struct(Watermark, row) async for row in db.watermarks.find({"_id": within(source["_id"])})]
         remembered = Remembered(marks, limits.look_back_s)
         for state in ("done", "ignored"):
-            outside = {"source": source["_id"], "state": state, "found_at": {"$lt": cutoff}}
+            ended = {"source": source["_id"], "state": state, "backfill": {"$in": [False, True]}}
+            outside = {**ended, "found_at": {"$lt": cutoff}}
             ids = []
             async for unit in db.units.find(outside, WHERE_AND_WHEN, hint="ended"):
                 at = place_in_time(unit)

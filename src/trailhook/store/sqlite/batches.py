@@ -69,13 +69,13 @@ def _insert(
     for batch, (num, place) in zip(batches, places, strict=True):
         db.execute(
             """INSERT INTO batches (num, id, source, place, kind, type, sha256, body_bytes, wire_bytes, content_type,
-                content_encoding, count, first_event_at, last_event_at, parent, refusals, state, frozen_at, due_at,
-                available_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?, ?)""",
+                content_encoding, count, first_event_at, last_event_at, parent, refusals, backfill, state, frozen_at,
+                due_at, available_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?, ?)""",
             (
                 *(num, batch.id, source, place, batch.kind, batch.type, batch.sha256, len(batch.body)),
                 *(batch.wire_bytes, batch.content_type, batch.content_encoding, batch.count),
-                *(batch.first_event_at, batch.last_event_at, batch.parent, batch.refusals),
+                *(batch.first_event_at, batch.last_event_at, batch.parent, batch.refusals, batch.backfill),
                 *(frozen_at, due_at, due_at),
             ),
         )

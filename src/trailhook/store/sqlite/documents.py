@@ -24,10 +24,13 @@ class SqliteDocuments(Part):
         return await self._write(_change_document, kind, key, change, self._clock.now())
 
     async def lease(self, name: str, lease_s: float) -> NamedLease | None:
-        return await self._write(_lease, name, lease_s, self._due())
+        return await self._lease(_lease, name, lease_s, self._due())
+
+    async def renew(self, lease: NamedLease, lease_s: float) -> bool:
+        return await self._lease(_renew, lease, self._clock.now() + lease_s)
 
     async def release(self, lease: NamedLease) -> None:
-        await self._write(_release, lease)
+        await self._lease(_release, lease)
 
 
 def _document(db: apsw.Connection, kind: str, key: str) -> bytes | None:
@@ -74,6 +77,11 @@ def _lease(db: apsw.Connection, name: str, lease_s: float, due: Due) -> NamedLea
         (name, token, due.now + lease_s),
     )
     return NamedLease(name=name, token=token)
+
+
+def _renew(db: apsw.Connection, lease: NamedLease, until_at: float) -> bool:
+    db.execute("UPDATE leases SET until_at = ? WHERE name = ? AND token = ?", (until_at, lease.name, lease.token))
+    return db.changes() == 1
 
 
 def _release(db: apsw.Connection, lease: NamedLease) -> None:

@@ -1,7 +1,7 @@
 """Two connections to one database file, each on its own thread: one writes in groups, one reads.
 
 A commit costs an fsync, so callers share it: whatever has queued up while the last group was committed becomes the
-next group, each caller's work in a savepoint of its own within one transaction.
+next group, each caller's work in a savepoint of its own within one transaction. A group of leases goes without.
 """
 
 import asyncio
@@ -26,6 +26,10 @@ Work = Callable[[apsw.Connection], Any]
 GROUP_MAX = 256
 BUSY_TIMEOUT_MS = 10_000
 """Only our own checkpoints ever hold the other connection up."""
+CACHE_BYTES = 20 * 1024 * 1024
+"""What the writer keeps of the ledger; it touches a page again and again."""
+READER_CACHE_BYTES = 4 * 1024 * 1024
+"""The reader reads what was just written, which the system holds for it."""
 
 _UNAVAILABLE = (
     apsw.BusyError,
@@ -57,7 +61,7 @@ def _unavailable(error: Exception) -> StoreUnavailable:
     return unavailable
 
 
-def connect(path: Path) -> apsw.Connection:
+def connect(path: Path, *, cache_bytes: int = CACHE_BYTES) -> apsw.Connection:
     """A connection as both threads want it, to a file that only this user can read. Raises `StoreUnavailable`."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -67,7 +71,7 @@ def connect(path: Path) -> apsw.Connection:
             "journal_mode = WAL",
             "synchronous = FULL",
             "secure_delete = ON",  # erased credentials must not live on in free pages
-            "cache_size = -32768",
+            f"cache_size = -{cache_bytes // 1024}",
             "wal_autocheckpoint = 4000",
             "journal_size_limit = 67108864",
             "temp_store = MEMORY",
@@ -83,6 +87,7 @@ def connect(path: Path) -> apsw.Connection:
 @dataclass(frozen=True, slots=True)
 class _Ask:
     work: Work
+    durable: bool
     future: "Future[Any]" = field(default_factory=Future)
 
 
@@ -95,9 +100,13 @@ class Writer:
         self._thread = threading.Thread(target=self._loop, name="store-write", daemon=True)
         self._thread.start()
 
-    def ask(self, work: Work) -> "Future[Any]":
-        """Have `work` done; the future ends once it is durable, or with why it is not."""
-        ask = _Ask(work)
+    def ask(self, work: Work, *, durable: bool = True) -> "Future[Any]":
+        """Have `work` done; the future ends once that is durable, or with why it is not.
+
+        What is not `durable` the machine may forget when it loses its power, up to the next that is; a process that
+        is killed forgets nothing.
+        """
+        ask = _Ask(work, durable)
         self._asks.put(ask)
         return ask.future
 
@@ -130,6 +139,7 @@ class Writer:
 
     def _run(self, group: list[_Ask]) -> None:
         try:
+            self._synchronize(any(ask.durable for ask in group))
             outcomes = self._transaction([ask.work for ask in group])
         except Exception as error:  # noqa: BLE001 - relayed: whoever waits must hear of it, whatever it is
             for ask in group:
@@ -140,6 +150,10 @@ class Writer:
                 ask.future.set_result(result)
             else:
                 ask.future.set_exception(at_the_edge(failure))
+
+    def _synchronize(self, durable: bool) -> None:
+        """SQLite takes this between transactions only."""
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
 
     def _transaction(self, works: list[Work]) -> list[tuple[Any, Exception | None]]:
         self._db.execute("BEGIN IMMEDIATE")
@@ -179,6 +193,13 @@ class Engine:
         """`work` in a transaction; returns when it is durable. Raises what it raises, or `StoreUnavailable`."""
         self._check_open()
         result: T = await asyncio.wrap_future(self._writer.ask(lambda db: work(db, *args, **kwargs)))
+        return result
+
+    async def lease(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `write`, for what need not outlive this process: no file is waited for."""
+        self._check_open()
+        asked = self._writer.ask(lambda db: work(db, *args, **kwargs), durable=False)
+        result: T = await asyncio.wrap_future(asked)
         return result
 
     async def read(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -7,6 +7,7 @@ import apsw
 
 from trailhook.errors import StoreUnavailable
 from trailhook.model import Value
+from trailhook.store.base import NOTIFY_FAILING
 from trailhook.store.moving import Mark
 from trailhook.store.sqlite.documents import mark
 from trailhook.store.sqlite.engine import BUSY_TIMEOUT_MS
@@ -29,6 +30,8 @@ class Look(Value, frozen=True, kw_only=True):
     key_check: bytes | None
     mark: Mark | None
     """That of a move away from here."""
+    notify_failing: tuple[str, ...] = ()
+    """The numbers of the notify URLs that take nothing."""
 
 
 def look(path: Path, *, key_check: tuple[str, str], within_s: float) -> Look:
@@ -61,7 +64,13 @@ def _look(db: apsw.Connection, path: Path, key_check: tuple[str, str], within_s:
         whole=whole,
         key_check=value(db, "SELECT value FROM documents WHERE kind = ? AND key = ?", key_check) if known else None,
         mark=mark(db) if known else None,
+        notify_failing=_failing(db) if known else (),
     )
+
+
+def _failing(db: apsw.Connection) -> tuple[str, ...]:
+    found = db.execute("SELECT key FROM documents WHERE kind = ? ORDER BY key", (NOTIFY_FAILING,))
+    return tuple(str(key) for (key,) in found)
 
 
 def _problems(db: apsw.Connection, within_s: float) -> tuple[tuple[str, ...], bool]:

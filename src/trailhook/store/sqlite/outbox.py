@@ -1,25 +1,26 @@
 """The way out: leasing and settling batches, listing them, and the lanes they go by."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import apsw
 import msgspec
 
 from trailhook.errors import Conflict, LeaseLost
 from trailhook.model import Attempt, Batch, BatchState, Lane
-from trailhook.store.base import BatchQuery, Settlement
+from trailhook.store.base import Replayed, Settlement
+from trailhook.store.replays import copied, replayed
 from trailhook.store.sqlite.batches import (
     Kept,
     due_nums,
     first_num,
+    freeze,
     freeze_children,
     kept,
     listed,
     move,
     whole,
 )
-from trailhook.store.sqlite.rows import Due, Part, next_tokens, value
+from trailhook.store.sqlite.rows import Due, Part, next_tokens, source_num, tuples, value
 
 
 class SqliteOutbox(Part):
@@ -28,16 +29,13 @@ class SqliteOutbox(Part):
     async def lease_batches(
         self, source_id: str, *, limit: int, lease_s: float, ordered: bool = False
     ) -> Sequence[Batch]:
-        return await self._write(_lease_batches, source_id, limit, lease_s, ordered, self._due())
+        return await self._lease(_lease_batches, source_id, limit, lease_s, ordered, self._due())
 
     async def settle(self, batch: Batch, settlement: Settlement) -> None:
         await self._write(_settle, batch, settlement, self._clock.now(), keep_bodies=self._limits.keep_bodies)
 
     async def batch(self, batch_id: str) -> Batch:
         return await self._read(_batch, batch_id)
-
-    async def batches(self, query: BatchQuery) -> Sequence[Batch]:
-        return await self._read(_batches, query)
 
     async def attempts(self, batch_id: str) -> Sequence[Attempt]:
         return await self._read(_attempts, batch_id)
@@ -48,8 +46,16 @@ class SqliteOutbox(Part):
     async def discard_batch(self, batch_id: str) -> Batch:
         return await self._write(_discard, batch_id, self._clock.now(), keep_bodies=self._limits.keep_bodies)
 
+    async def replayable(
+        self, source_id: str, *, from_at: float, to_at: float, after: int = 0, limit: int = 50
+    ) -> Sequence[Batch]:
+        return await self._read(_replayable, source_id, from_at, to_at, after, limit)
+
+    async def replay(self, source_id: str, copies: Mapping[str, str]) -> Replayed:
+        return await self._write(_replay, source_id, copies, self._clock.now())
+
     async def lane(self, key: str) -> Lane:
-        return await self._read(_lane, key)
+        return await self._read(lane_of, key)
 
     async def change_lane(self, key: str, change: Callable[[Lane], Lane]) -> Lane:
         return await self._write(_change_lane, key, change)
@@ -119,24 +125,6 @@ def _batch(db: apsw.Connection, batch_id: str) -> Batch:
     return whole(db, kept(db, batch_id).num)
 
 
-def _batches(db: apsw.Connection, query: BatchQuery) -> list[Batch]:
-    """A page, from one page per state: each of those is a short walk along an index."""
-    wanted: dict[str, Any] = {
-        "before": query.before if query.before is not None else 2**63 - 1,
-        "limit": query.limit,
-        "source": None,
-    }
-    if query.source_id is not None:
-        wanted["source"] = value(db, "SELECT num FROM sources WHERE id = ?", (query.source_id,))
-        sql = """SELECT num FROM batches INDEXED BY batches_source
-            WHERE source = :source AND state = :state AND num < :before ORDER BY num DESC LIMIT :limit"""
-    else:
-        sql = """SELECT num FROM batches INDEXED BY batches_state
-            WHERE state = :state AND num < :before ORDER BY num DESC LIMIT :limit"""
-    nums = [num for state in query.states or BatchState for (num,) in db.execute(sql, {**wanted, "state": state})]
-    return [listed(db, num) for num in sorted(nums, reverse=True)[: query.limit]]
-
-
 def _attempts(db: apsw.Connection, batch_id: str) -> list[Attempt]:
     num = kept(db, batch_id).num
     docs = db.execute("SELECT doc FROM attempts WHERE batch = ? ORDER BY num", (num,))
@@ -171,13 +159,35 @@ def _discard(db: apsw.Connection, batch_id: str, now: float, *, keep_bodies: boo
     return listed(db, row.num)
 
 
-def _lane(db: apsw.Connection, key: str) -> Lane:
+REPLAYABLE = """
+    SELECT num FROM batches INDEXED BY batches_source
+    WHERE source = ? AND state = 'delivered' AND num > ? AND kind = 'events' AND last_event_at >= ?
+    AND first_event_at <= ? ORDER BY num LIMIT ?"""
+
+
+def _replayable(
+    db: apsw.Connection, source_id: str, from_at: float, to_at: float, after: int, limit: int
+) -> list[Batch]:
+    source = value(db, "SELECT num FROM sources WHERE id = ?", (source_id,))
+    return [listed(db, num) for (num,) in tuples(db, REPLAYABLE, (source, after, from_at, to_at, limit))]
+
+
+def _replay(db: apsw.Connection, source_id: str, copies: Mapping[str, str], now: float) -> Replayed:
+    source = source_num(db, source_id)
+    found = sorted((_batch(db, batch_id) for batch_id in copies), key=lambda batch: batch.num)
+    new = copied(source_id, found, copies)
+    freeze(db, source, new, now)
+    return replayed(found, new)
+
+
+def lane_of(db: apsw.Connection, key: str) -> Lane:
+    """The lane, or a new one."""
     doc = value(db, "SELECT doc FROM lanes WHERE key = ?", (key,))
     return Lane(key=key) if doc is None else msgspec.json.decode(doc, type=Lane)
 
 
 def _change_lane(db: apsw.Connection, key: str, change: Callable[[Lane], Lane]) -> Lane:
-    old = _lane(db, key)
+    old = lane_of(db, key)
     new = change(old)
     if new is old:
         return old

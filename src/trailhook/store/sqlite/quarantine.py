@@ -73,7 +73,7 @@ def _take_out(db: apsw.Connection, quarantine_id: str, kind: str) -> tuple[int, 
 def _requeue(db: apsw.Connection, quarantine_id: str, now: float) -> None:
     source, unit_id = _take_out(db, quarantine_id, "unit")
     db.execute(
-        """UPDATE units SET state = 'waiting', available_at = ?, attempts = 0, reason = '', detail = ''
+        """UPDATE units SET state = 'waiting', backfill = 0, available_at = ?, attempts = 0, reason = '', detail = ''
         WHERE id = ?""",
         (now, unit_id),
     )

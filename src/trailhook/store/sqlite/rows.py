@@ -34,6 +34,9 @@ class Part:
     async def _write(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._engine.write(work, *args, **kwargs)
 
+    async def _lease(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._engine.lease(work, *args, **kwargs)
+
     async def _read(self, work: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._engine.read(work, *args, **kwargs)
 
@@ -97,6 +100,7 @@ _NO_CHANGE = dict.fromkeys(
         "waiting_bytes",
         "dead_batches",
         "dead_bytes",
+        "replayed",
     ),
     0,
 )
@@ -110,7 +114,7 @@ def tally(db: apsw.Connection, source: int, changes: Mapping[str, int]) -> None:
             dead_lettered = dead_lettered + :dead_lettered, discarded = discarded + :discarded,
             waiting = waiting + :waiting, waiting_batches = waiting_batches + :waiting_batches,
             waiting_bytes = waiting_bytes + :waiting_bytes, dead_batches = dead_batches + :dead_batches,
-            dead_bytes = dead_bytes + :dead_bytes
+            dead_bytes = dead_bytes + :dead_bytes, replayed = replayed + :replayed
         WHERE source = :source""",
         {**_NO_CHANGE, **changes, "source": source},
     )

@@ -36,7 +36,10 @@ CREATE TABLE sources (
     created_at REAL NOT NULL,
     next_fetch_at REAL NOT NULL,
     paused INTEGER NOT NULL,
-    lane TEXT NOT NULL
+    lane TEXT NOT NULL,
+    held INTEGER NOT NULL,
+    listens INTEGER NOT NULL,
+    notify_at REAL                       -- NULL: everybody was told
 ) STRICT;
 
 CREATE TABLE totals (                    -- one row per source that is not removed
@@ -51,6 +54,7 @@ CREATE TABLE totals (                    -- one row per source that is not remov
     waiting INTEGER NOT NULL DEFAULT 0,
     waiting_batches INTEGER NOT NULL DEFAULT 0,
     waiting_bytes INTEGER NOT NULL DEFAULT 0,
+    replayed INTEGER NOT NULL DEFAULT 0,
     dead_batches INTEGER NOT NULL DEFAULT 0,
     dead_bytes INTEGER NOT NULL DEFAULT 0,
     last_event_at REAL,
@@ -66,6 +70,23 @@ CREATE TABLE unit_totals (
     PRIMARY KEY (source, label)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE samples (                   -- what was counted up to a time, for pictures of it
+    source INTEGER NOT NULL,
+    step_s INTEGER NOT NULL,
+    slot INTEGER NOT NULL,               -- which minute, or hour
+    at REAL NOT NULL,
+    read INTEGER NOT NULL,
+    sent INTEGER NOT NULL,
+    filtered INTEGER NOT NULL,
+    duplicate INTEGER NOT NULL,
+    quarantined INTEGER NOT NULL,
+    dead_lettered INTEGER NOT NULL,
+    discarded INTEGER NOT NULL,
+    waiting INTEGER NOT NULL,
+    PRIMARY KEY (source, step_s, slot)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX samples_age ON samples (step_s, slot);
+
 CREATE TABLE watermarks (
     source INTEGER NOT NULL,
     intake TEXT NOT NULL,
@@ -74,13 +95,14 @@ CREATE TABLE watermarks (
     mark_at REAL NOT NULL,
     reconciled_at REAL NOT NULL,
     start_from_at REAL NOT NULL,
+    rhythm BLOB NOT NULL,
     PRIMARY KEY (source, intake, place, prefix)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE units (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     source INTEGER NOT NULL,
-    identity BLOB NOT NULL,              -- hash of intake, place, name and version
+    identity BLOB NOT NULL,              -- hash of place and name, then one of intake and version
     intake TEXT NOT NULL,
     place TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -91,6 +113,7 @@ CREATE TABLE units (
     labelled_at REAL NOT NULL,
     modified_at REAL NOT NULL,
     ignored TEXT,
+    backfill INTEGER NOT NULL DEFAULT 0,
     state TEXT NOT NULL,
     found_at REAL NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
@@ -99,12 +122,13 @@ CREATE TABLE units (
     reason TEXT NOT NULL DEFAULT '',
     detail TEXT NOT NULL DEFAULT '',
     token INTEGER NOT NULL DEFAULT 0,    -- 0: nobody holds it
-    available_at REAL NOT NULL           -- due time, or the lease's end
+    available_at REAL NOT NULL,          -- due time, or the lease's end
+    sha256 BLOB NOT NULL DEFAULT x''     -- of the inflated content, if the source asked for it
 ) STRICT;
 CREATE UNIQUE INDEX units_identity ON units (source, identity);
-CREATE INDEX units_state ON units (source, state, found_at);
-CREATE INDEX units_next ON units (source, labelled_at, available_at) WHERE state = 'waiting';
-CREATE INDEX units_due ON units (source, available_at) WHERE state = 'waiting';
+CREATE INDEX units_state ON units (source, state, backfill, found_at);
+CREATE INDEX units_next ON units (source, backfill, labelled_at, available_at) WHERE state = 'waiting';
+CREATE INDEX units_due ON units (source, backfill, available_at) WHERE state = 'waiting';
 
 CREATE TABLE ledger (
     source INTEGER NOT NULL,
@@ -147,7 +171,8 @@ CREATE TABLE batches (
     refusals INTEGER NOT NULL,
     state TEXT NOT NULL,
     frozen_at REAL NOT NULL,
-    known_at REAL GENERATED ALWAYS AS (iif(first_event_at > 0, first_event_at, frozen_at)) VIRTUAL,
+    backfill INTEGER NOT NULL DEFAULT 0,
+    known_at REAL GENERATED ALWAYS AS (iif(first_event_at > 0 AND NOT backfill, first_event_at, frozen_at)) VIRTUAL,
     due_at REAL NOT NULL,
     available_at REAL NOT NULL,          -- due_at, or the lease's end
     attempts INTEGER NOT NULL DEFAULT 0,
@@ -159,12 +184,17 @@ CREATE TABLE batches (
     settled_at REAL,
     token INTEGER NOT NULL DEFAULT 0     -- 0: nobody holds it
 ) STRICT;
-CREATE INDEX batches_source ON batches (source, state);
-CREATE INDEX batches_state ON batches (state);
+CREATE INDEX batches_source ON batches (source, state, num, frozen_at);
+CREATE INDEX batches_state ON batches (state, num, frozen_at);
+CREATE INDEX batches_dead ON batches (source, last_class, last_error, num, frozen_at, count, settled_at)
+    WHERE state = 'dead';
+CREATE INDEX batches_parent ON batches (parent) WHERE parent IS NOT NULL;
 CREATE INDEX batches_next ON batches (source, place, available_at) WHERE state = 'waiting';
 CREATE INDEX batches_due ON batches (source, available_at) WHERE state = 'waiting';
 CREATE INDEX batches_known ON batches (source, known_at) WHERE state = 'waiting' AND kind = 'events';
 CREATE INDEX batches_kept ON batches (source, frozen_at) WHERE state IN ('waiting', 'dead');
+CREATE INDEX batches_log ON batches (last_event_at, num, first_event_at) WHERE kind = 'events';
+CREATE INDEX batches_source_log ON batches (source, last_event_at, num, first_event_at) WHERE kind = 'events';
 CREATE INDEX batches_ended ON batches (settled_at) WHERE state IN ('delivered', 'discarded', 'split');
 
 CREATE TABLE bodies (batch INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
@@ -174,12 +204,13 @@ CREATE INDEX attempts_batch ON attempts (batch);
 
 CREATE VIEW batch_rows AS
     SELECT b.num, b.id, s.id AS source_id, b.kind, b.type, b.sha256, b.wire_bytes, b.content_type, b.content_encoding,
-        b.count, b.first_event_at, b.last_event_at, b.parent, b.refusals, b.state, b.frozen_at, b.due_at, b.attempts,
-        b.first_attempt_at, b.held_mark_s, b.uncertain, b.last_class, b.last_error, b.settled_at, b.token
+        b.count, b.first_event_at, b.last_event_at, b.parent, b.refusals, b.state, b.frozen_at, b.backfill, b.due_at,
+        b.attempts, b.first_attempt_at, b.held_mark_s, b.uncertain, b.last_class, b.last_error, b.settled_at, b.token
     FROM batches b JOIN sources s ON s.num = b.source;
 CREATE VIEW unit_rows AS
     SELECT u.id, s.id AS source_id, u.intake, u.place, u.name, u.version, u.endpoint_url, u.region, u.size_bytes,
-        u.labelled_at, u.modified_at, u.ignored, u.state, u.found_at, u.attempts, u.records_taken, u.token
+        u.labelled_at, u.modified_at, u.ignored, u.backfill, u.state, u.found_at, u.attempts, u.records_taken,
+        u.token, u.sha256
     FROM units u JOIN sources s ON s.num = u.source;
 CREATE VIEW quarantine_rows AS
     SELECT q.num, substr(q.kind, 1, 1) || '-' || q.num AS id, q.kind, s.id AS source_id, q.place, q.name, q.position,

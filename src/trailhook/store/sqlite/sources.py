@@ -8,7 +8,7 @@ import msgspec
 
 from trailhook.errors import Conflict, NotFound
 from trailhook.model import Counts, Job, NewBatch, Source, SourceTotals
-from trailhook.store.base import Removed
+from trailhook.store.base import Removed, source_columns
 from trailhook.store.sqlite.batches import freeze
 from trailhook.store.sqlite.rows import Due, Part, rows, source_num, tuples, value
 
@@ -39,7 +39,7 @@ class SqliteSources(Part):
         return removed
 
     async def totals(self, source_id: str) -> SourceTotals:
-        return await self._read(_totals, source_id)
+        return await self._read(totals_of, source_id)
 
     async def due(self) -> Sequence[Job]:
         return await self._read(_due, self._due())
@@ -48,9 +48,11 @@ class SqliteSources(Part):
 def _add(db: apsw.Connection, source: Source) -> Source:
     num = value(
         db,
-        """INSERT INTO sources (id, doc, created_at, next_fetch_at, paused, lane) VALUES (?, ?, ?, ?, ?, ?)
+        """INSERT INTO sources (id, doc, created_at, next_fetch_at, paused, lane, held, listens, notify_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (id) DO UPDATE SET doc = excluded.doc, created_at = excluded.created_at,
-            next_fetch_at = excluded.next_fetch_at, paused = excluded.paused, lane = excluded.lane WHERE doc IS NULL
+            next_fetch_at = excluded.next_fetch_at, paused = excluded.paused, lane = excluded.lane,
+            held = excluded.held, listens = excluded.listens, notify_at = excluded.notify_at WHERE doc IS NULL
         RETURNING num""",
         (source.id, *_columns(source)),
     )
@@ -60,9 +62,12 @@ def _add(db: apsw.Connection, source: Source) -> Source:
     return source
 
 
+_COLUMNS = ("doc", "created_at", "next_fetch_at", "paused", "lane", "held", "listens", "notify_at")
+
+
 def _columns(source: Source) -> tuple[Any, ...]:
-    doc = msgspec.json.encode(source)
-    return doc, source.created_at, source.next_fetch_at, source.paused_at is not None, source.lane
+    columns = source_columns(source)
+    return tuple(columns[name] for name in _COLUMNS)
 
 
 def _source(db: apsw.Connection, source_id: str) -> Source:
@@ -84,7 +89,8 @@ def _change(db: apsw.Connection, source_id: str, change: Change, now: float) -> 
         return old, old
     new = new.but(revision=old.revision + 1)
     db.execute(
-        "UPDATE sources SET doc = ?, created_at = ?, next_fetch_at = ?, paused = ?, lane = ? WHERE id = ?",
+        """UPDATE sources SET doc = ?, created_at = ?, next_fetch_at = ?, paused = ?, lane = ?, held = ?, listens = ?,
+            notify_at = ? WHERE id = ?""",
         (*_columns(new), source_id),
     )
     freeze(db, source_num(db, source_id), notices, now)
@@ -95,7 +101,7 @@ def _remove(db: apsw.Connection, source_id: str) -> Removed:
     num = source_num(db, source_id)
     (totals,) = rows(db, "SELECT waiting, dead_lettered, last_sent_event_at FROM totals WHERE source = ?", (num,))
     units = value(db, "SELECT number FROM unit_totals WHERE source = ? AND label = 'waiting'", (num,))
-    db.execute("UPDATE sources SET doc = NULL, paused = 1 WHERE num = ?", (num,))
+    db.execute("UPDATE sources SET doc = NULL, paused = 1, notify_at = NULL WHERE num = ?", (num,))
     gone = "SELECT num FROM batches WHERE source = ?1 AND state IN ('waiting', 'dead')"
     for statement in (
         f"DELETE FROM bodies WHERE batch IN ({gone})",  # noqa: S608 - both parts are literals of ours
@@ -107,6 +113,7 @@ def _remove(db: apsw.Connection, source_id: str) -> Removed:
         "DELETE FROM quarantine WHERE source = ?1",
         "DELETE FROM watermarks WHERE source = ?1",
         "DELETE FROM unit_totals WHERE source = ?1",
+        "DELETE FROM samples WHERE source = ?1",
         "DELETE FROM totals WHERE source = ?1",
     ):
         db.execute(statement, (num,))
@@ -118,7 +125,8 @@ def _remove(db: apsw.Connection, source_id: str) -> Removed:
     )
 
 
-def _totals(db: apsw.Connection, source_id: str) -> SourceTotals:
+def totals_of(db: apsw.Connection, source_id: str) -> SourceTotals:
+    """Raises `NotFound`."""
     num = source_num(db, source_id)
     (totals,) = rows(db, "SELECT * FROM totals WHERE source = ?", (num,))
     units = tuples(db, "SELECT label, number FROM unit_totals WHERE source = ? AND number <> 0", (num,))
@@ -128,6 +136,7 @@ def _totals(db: apsw.Connection, source_id: str) -> SourceTotals:
         waiting_bytes=totals["waiting_bytes"],
         dead_batches=totals["dead_batches"],
         dead_bytes=totals["dead_bytes"],
+        replayed=totals["replayed"],
         units=dict(units),
         oldest_waiting_at=_oldest_waiting_at(db, num),
         last_event_at=totals["last_event_at"],
@@ -135,7 +144,7 @@ def _totals(db: apsw.Connection, source_id: str) -> SourceTotals:
 
 
 OLDEST_BATCH = "SELECT min(known_at) FROM batches WHERE source = ? AND state = 'waiting' AND kind = 'events'"
-OLDEST_UNIT = "SELECT min(found_at) FROM units WHERE source = ? AND state = 'waiting'"
+OLDEST_UNIT = "SELECT min(found_at) FROM units WHERE source = ? AND state = 'waiting' AND backfill = 0"
 
 
 def _oldest_waiting_at(db: apsw.Connection, num: int) -> float | None:
@@ -146,18 +155,29 @@ def _oldest_waiting_at(db: apsw.Connection, num: int) -> float | None:
 DUE = """
     SELECT s.id,
         s.next_fetch_at <= :now OR s.next_fetch_at > :horizon,
-        EXISTS (SELECT 1 FROM units WHERE source = s.num AND state = 'waiting' AND available_at <= :now)
-        OR EXISTS (SELECT 1 FROM units WHERE source = s.num AND state = 'waiting' AND available_at > :horizon),
+        EXISTS (SELECT 1 FROM units
+            WHERE source = s.num AND backfill = 0 AND state = 'waiting' AND available_at <= :now)
+        OR EXISTS (SELECT 1 FROM units
+            WHERE source = s.num AND backfill = 0 AND state = 'waiting' AND available_at > :horizon),
         EXISTS (SELECT 1 FROM batches WHERE source = s.num AND state = 'waiting' AND available_at <= :now)
         OR EXISTS (SELECT 1 FROM batches WHERE source = s.num AND state = 'waiting' AND available_at > :horizon),
-        EXISTS (SELECT 1 FROM lanes WHERE key = s.lane AND waits_until_at > :now AND waits_until_at <= :horizon)
+        EXISTS (SELECT 1 FROM lanes WHERE key = s.lane AND waits_until_at > :now AND waits_until_at <= :horizon),
+        s.held, s.listens
     FROM sources s WHERE NOT s.paused AND s.doc IS NOT NULL"""
+TO_TELL = "SELECT id FROM sources WHERE notify_at <= :now OR notify_at > :horizon"
 
 
 def _due(db: apsw.Connection, due: Due) -> list[Job]:
-    return [
+    times = msgspec.structs.asdict(due)
+    jobs = [
         Job(kind=kind, source_id=source_id)
-        for source_id, poll, intake, deliver, lane_waits in db.execute(DUE, msgspec.structs.asdict(due))
-        for kind, flag in (("poll", poll), ("intake", intake), ("deliver", deliver and not lane_waits))
+        for source_id, poll, intake, deliver, lane_waits, held, listens in db.execute(DUE, times)
+        for kind, flag in (
+            ("poll", poll),
+            ("intake", intake),
+            ("deliver", held or (deliver and not lane_waits)),
+            ("listen", listens),
+        )
         if flag
     ]
+    return jobs + [Job(kind="notify", source_id=source_id) for (source_id,) in db.execute(TO_TELL, times)]

@@ -13,8 +13,11 @@ from trailhook.errors import TrailhookError
 from trailhook.store.base import Limits
 from trailhook.store.moving import refuse_old_home
 from trailhook.store.sqlite.documents import SqliteDocuments, mark
-from trailhook.store.sqlite.engine import Engine, at_the_edge, connect
+from trailhook.store.sqlite.engine import READER_CACHE_BYTES, Engine, at_the_edge, connect
+from trailhook.store.sqlite.listing import SqliteListing
+from trailhook.store.sqlite.log import SqliteEventLog
 from trailhook.store.sqlite.outbox import SqliteOutbox
+from trailhook.store.sqlite.overview import SqliteOverview
 from trailhook.store.sqlite.quarantine import SqliteQuarantine
 from trailhook.store.sqlite.schema import migrate, take_over
 from trailhook.store.sqlite.sources import SqliteSources
@@ -22,7 +25,17 @@ from trailhook.store.sqlite.units import SqliteUnits
 from trailhook.store.sqlite.upkeep import SqliteUpkeep
 
 
-class SqliteStore(SqliteDocuments, SqliteSources, SqliteUnits, SqliteQuarantine, SqliteOutbox, SqliteUpkeep):
+class SqliteStore(
+    SqliteDocuments,
+    SqliteSources,
+    SqliteUnits,
+    SqliteQuarantine,
+    SqliteOutbox,
+    SqliteListing,
+    SqliteEventLog,
+    SqliteOverview,
+    SqliteUpkeep,
+):
     """See `store.base.Store`. The process must own the data directory: see `store.ownership`."""
 
     @classmethod
@@ -54,7 +67,7 @@ def _engine(path: Path, admit: Callable[[apsw.Connection], None]) -> Engine:
         migrate(writer)
         admit(writer)
         take_over(writer)
-        return Engine(writer=writer, reader=connect(path))
+        return Engine(writer=writer, reader=connect(path, cache_bytes=READER_CACHE_BYTES))
     except apsw.Error as error:
         writer.close()
         raise at_the_edge(error) from error

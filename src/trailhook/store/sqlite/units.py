@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import apsw
+import msgspec
 
 from trailhook.errors import KeysTaken, LeaseLost
 from trailhook.model import Counts, FoundUnit, NewQuarantined, Unit, UnitEnd, UnitState, Watermark
@@ -38,8 +39,19 @@ class SqliteUnits(Part):
     async def add_units(self, source_id: str, found: Sequence[FoundUnit], marks: Sequence[Watermark] = ()) -> int:
         return await self._write(_add_units, source_id, found, marks, self._clock.now())
 
-    async def lease_units(self, source_id: str, *, limit: int, bytes_max: int, lease_s: float) -> Sequence[Unit]:
-        return await self._write(_lease_units, source_id, limit, bytes_max, lease_s, self._due())
+    async def lease_units(
+        self, source_id: str, *, limit: int, bytes_max: int, lease_s: float, backfill: bool = False
+    ) -> Sequence[Unit]:
+        return await self._lease(_lease_units, source_id, limit, bytes_max, lease_s, backfill, self._due())
+
+    async def oldest_unit_at(self, source_id: str) -> float | None:
+        return await self._read(_oldest_unit_at, source_id)
+
+    async def release_units(self, source_id: str, *, limit: int) -> int:
+        return await self._write(_release, source_id, self._clock.now(), limit)
+
+    async def backfill_left(self, source_id: str) -> int:
+        return await self._read(_backfill_left, source_id)
 
     async def postpone_units(
         self, source_id: str, token: int, unit_ids: Sequence[int], *, due_at: float, detail: str, attempt: bool
@@ -56,15 +68,18 @@ class SqliteUnits(Part):
     async def commit(self, commit: Commit) -> None:
         await self._write(_commit, commit, self._clock.now())
 
+    async def units_named(self, source_id: str, place: str, names: Sequence[str]) -> Sequence[Unit]:
+        return await self._read(_units_named, source_id, place, names)
+
 
 def _watermarks(db: apsw.Connection, source_id: str) -> list[Watermark]:
     found = rows(
         db,
-        """SELECT intake, place, prefix, mark_at, reconciled_at, start_from_at FROM watermarks
+        """SELECT intake, place, prefix, mark_at, reconciled_at, start_from_at, rhythm FROM watermarks
         WHERE source = (SELECT num FROM sources WHERE id = ?)""",
         (source_id,),
     )
-    return structs(Watermark, found)
+    return structs(Watermark, [{**row, "rhythm": msgspec.json.decode(row["rhythm"])} for row in found])
 
 
 def _add_units(
@@ -72,21 +87,26 @@ def _add_units(
 ) -> int:
     source = source_num(db, source_id)
     db.executemany(
-        """INSERT OR REPLACE INTO watermarks (source, intake, place, prefix, mark_at, reconciled_at, start_from_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?)""",
+        """INSERT OR REPLACE INTO watermarks
+            (source, intake, place, prefix, mark_at, reconciled_at, start_from_at, rhythm)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
         [
-            (source, each.intake, each.place, each.prefix, each.mark_at, each.reconciled_at, each.start_from_at)
+            (
+                *(source, each.intake, each.place, each.prefix, each.mark_at, each.reconciled_at, each.start_from_at),
+                msgspec.json.encode(each.rhythm),
+            )
             for each in marks
         ],
     )
+    _promote(db, source, [_identity(unit) for unit in found if not unit.backfill])
     added = db.executemany(
         """INSERT OR IGNORE INTO units (source, identity, intake, place, name, version, endpoint_url, region,
-            size_bytes, labelled_at, modified_at, ignored, state, found_at, available_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ignored""",
+            size_bytes, labelled_at, modified_at, ignored, backfill, state, found_at, available_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ignored""",
         [
             (
                 *(source, _identity(unit), unit.intake, unit.place, unit.name, unit.version, unit.endpoint_url),
-                *(unit.region, unit.size_bytes, unit.labelled_at, unit.modified_at, unit.ignored),
+                *(unit.region, unit.size_bytes, unit.labelled_at, unit.modified_at, unit.ignored, unit.backfill),
                 *(UnitState.IGNORED if unit.ignored else UnitState.WAITING, now, now),
             )
             for unit in found
@@ -97,15 +117,54 @@ def _add_units(
     return labels.total()
 
 
+def _backfill_left(db: apsw.Connection, source_id: str) -> int:
+    source = value(db, "SELECT num FROM sources WHERE id = ?", (source_id,))
+    return int(value(db, BACKFILL_LEFT, (source,)))
+
+
+BACKFILL_LEFT = "SELECT count(*) FROM units WHERE source = ? AND state = 'waiting' AND backfill = 1"
+
+
+def _promote(db: apsw.Connection, source: int, identities: Sequence[bytes]) -> None:
+    """What was found as it came is not to wait for a backfill."""
+    if identities and value(db, f"{BACKFILL_LEFT} LIMIT 1", (source,)):
+        db.execute(
+            """UPDATE units SET backfill = 0
+            WHERE source = ? AND state = 'waiting' AND backfill = 1 AND identity IN (SELECT value FROM carray(?))""",
+            (source, apsw.carray(tuple(identities))),
+        )
+
+
 def _identity(unit: FoundUnit) -> bytes:
-    """Sixteen bytes in the place of four long texts: the index over them is the largest there is."""
-    text = "\0".join((unit.intake, unit.place, unit.name, unit.version))
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    """Sixteen bytes in the place of four long texts: the index over them is the largest there is.
+
+    It begins with what they have in common who are versions of one object, so that they are found by its name.
+    """
+    return _half(unit.place, unit.name) + _half(unit.intake, unit.version)
+
+
+def _half(*texts: str) -> bytes:
+    return hashlib.blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+NAMED_UNITS = """
+    SELECT u.* FROM unit_rows u WHERE u.id IN (
+        SELECT id FROM units WHERE source = (SELECT num FROM sources WHERE id = ?)
+        AND identity BETWEEN ? AND ? AND place = ? AND name = ?
+    )"""
+
+
+def _units_named(db: apsw.Connection, source_id: str, place: str, names: Sequence[str]) -> list[Unit]:
+    found: list[dict[str, object]] = []
+    for name in dict.fromkeys(names):
+        half = _half(place, name)
+        found += rows(db, NAMED_UNITS, (source_id, half + b"\x00" * 8, half + b"\xff" * 8, place, name))
+    return structs(Unit, found)
 
 
 NEXT_UNITS = """
     SELECT id, size_bytes FROM units INDEXED BY units_next
-    WHERE source = ? AND state = 'waiting' AND (available_at <= ? OR available_at > ?)
+    WHERE source = ? AND backfill = ? AND state = 'waiting' AND (available_at <= ? OR available_at > ?)
     ORDER BY labelled_at, name LIMIT ?"""
 
 
@@ -113,12 +172,14 @@ CHOSEN_UNITS = "SELECT u.* FROM carray(?) chosen CROSS JOIN unit_rows u WHERE u.
 
 
 def _lease_units(
-    db: apsw.Connection, source_id: str, limit: int, bytes_max: int, lease_s: float, due: Due
+    db: apsw.Connection, source_id: str, limit: int, bytes_max: int, lease_s: float, backfill: bool, due: Due
 ) -> list[Unit]:
     source = value(db, "SELECT num FROM sources WHERE id = ?", (source_id,))
+    if backfill and tuples(db, NEXT_UNITS, (source, False, due.now, due.horizon, 1)):
+        return []
     chosen: list[int] = []
     total_bytes = 0
-    for unit_id, size_bytes in tuples(db, NEXT_UNITS, (source, due.now, due.horizon, limit)):
+    for unit_id, size_bytes in tuples(db, NEXT_UNITS, (source, backfill, due.now, due.horizon, limit)):
         total_bytes += size_bytes
         if chosen and total_bytes > bytes_max:
             break
@@ -148,6 +209,29 @@ def _postpone(
         WHERE id = ? AND token = ? AND token <> 0 AND source = (SELECT num FROM sources WHERE id = ?)""",
         [(due_at, detail, attempt, unit_id, token, source_id) for unit_id in unit_ids],
     )
+
+
+OLDEST_LABEL = "SELECT min(labelled_at) FROM units WHERE source = ? AND backfill = ? AND state = 'waiting'"
+
+
+def _oldest_unit_at(db: apsw.Connection, source_id: str) -> float | None:
+    source = value(db, "SELECT num FROM sources WHERE id = ?", (source_id,))
+    found = [value(db, OLDEST_LABEL, (source, backfill)) for backfill in (False, True)]
+    return min((at for at in found if at is not None), default=None)
+
+
+POSTPONED_UNITS = """
+    SELECT id FROM units INDEXED BY units_due
+    WHERE source = ? AND backfill IN (0, 1) AND state = 'waiting' AND available_at > ? AND token = 0 LIMIT ?"""
+
+
+def _release(db: apsw.Connection, source_id: str, now: float, limit: int) -> int:
+    source = value(db, "SELECT num FROM sources WHERE id = ?", (source_id,))
+    ids = array("q", (unit_id for (unit_id,) in tuples(db, POSTPONED_UNITS, (source, now, limit))))
+    if ids:
+        wanted = (now, apsw.carray(ids))
+        db.execute("UPDATE units SET available_at = ? WHERE id IN (SELECT value FROM carray(?))", wanted)
+    return len(ids)
 
 
 KNOWN_KEYS = """
@@ -201,12 +285,12 @@ def _end_units(db: apsw.Connection, source: int, token: int, ends: Sequence[Unit
     before = db.total_changes()
     db.executemany(
         """UPDATE units SET state = ?, records = ?, records_taken = ?, reason = ?, detail = ?, ignored = ?,
-            token = iif(?, token, 0)
+            sha256 = ?, token = iif(?, token, 0)
         WHERE id = ? AND source = ? AND token = ? AND token <> 0""",
         [
             (
                 *(end.state, end.records, end.records_taken, end.reason, end.detail, _ignored(end)),
-                *(end.state is UnitState.WAITING, end.unit_id, source, token),
+                *(end.sha256, end.state is UnitState.WAITING, end.unit_id, source, token),
             )
             for end in ends
         ],

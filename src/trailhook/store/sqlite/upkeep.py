@@ -68,7 +68,7 @@ def _forget_batches(db: apsw.Connection, limits: Limits, now: float) -> int:
 
 OUTSIDE_EVERY_WINDOW = """
     SELECT id FROM units u
-    WHERE source = :source AND state = :state AND found_at < :cutoff
+    WHERE source = :source AND state = :state AND backfill IN (0, 1) AND found_at < :cutoff
     AND iif(ignored IS NULL, labelled_at, max(labelled_at, modified_at)) < :cutoff
     AND iif(ignored IS NULL, labelled_at, max(labelled_at, modified_at)) < coalesce((
         SELECT iif(substr(u.name, 1, length(w.prefix)) = w.prefix AND w.mark_at > 0, w.mark_at - :look_back_s, NULL)
