@@ -9,9 +9,10 @@ import base64
 import hashlib
 import re
 import secrets
+import threading
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from isal import isal_zlib
@@ -31,6 +32,9 @@ _ROOM_BYTES = 64
 _JSON_TYPE = "application/json"
 _TYPES: Final = {Format.NDJSON: "application/x-ndjson"}
 _SEPARATORS: Final = {Format.NDJSON: b"\n"}
+_COMPACT_HEAD: Final = b'{"eventId":'
+"""How the short form begins; CloudTrail writes `eventID`."""
+_Damage: Final = cast("type[Exception]", isal_zlib.error)  # its stubs declare an instance
 _LINE_BREAKS: Final = re.compile(rb"[\r\n]")
 
 
@@ -39,8 +43,49 @@ def new_batch_id(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> 
     return "msg_" + base64.b32encode(random_bytes(_ID_BYTES)).decode()[:ID_CHARACTERS].lower()
 
 
-def freeze(records: Sequence[Record], *, source_id: str, options: DeliveryOptions, batch_id: str) -> NewBatch:
-    """The batch that sends these records, in their order, of which there is at least one; `single` takes one."""
+class LaidOut:
+    """Bodies just frozen, as they were laid out, so that a first attempt need not inflate what was compressed a moment
+    before. It holds the newest of them, `bytes_max` at most; a body that it has not costs time, and nothing else.
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._bodies: dict[bytes, bytes] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, sha256: bytes, plain: bytes) -> None:
+        """Hold the body whose stored bytes have this hash. From any thread."""
+        with self._lock:
+            self._pop(sha256)
+            self._bodies[sha256] = plain
+            self._bytes += len(plain)
+            while self._bytes > self._bytes_max:
+                self._pop(next(iter(self._bodies)))
+
+    def take(self, batch: NewBatch) -> bytes | None:
+        """The body of a batch, which is held no longer; None if it is not here. From any thread."""
+        with self._lock:
+            return self._pop(batch.sha256)
+
+    def _pop(self, sha256: bytes) -> bytes | None:
+        plain = self._bodies.pop(sha256, None)
+        self._bytes -= len(plain or b"")
+        return plain
+
+
+def freeze(
+    records: Sequence[Record],
+    *,
+    source_id: str,
+    options: DeliveryOptions,
+    batch_id: str,
+    laid_out: LaidOut | None = None,
+) -> NewBatch:
+    """The batch that sends these records, in their order, of which there is at least one; `single` takes one.
+
+    What it sends is left in `laid_out`.
+    """
     if options.format is Format.SINGLE and len(records) != 1:
         raise ValueError("a body of the single format has one record")
     if options.event_format is EventFormat.COMPACT:
@@ -58,26 +103,38 @@ def freeze(records: Sequence[Record], *, source_id: str, options: DeliveryOption
         batch_id=batch_id,
         content_encoding="gzip" if options.compression is Compression.GZIP else "",
         parent=None,
+        laid_out=laid_out,
     )
 
 
 def inflated(batch: NewBatch) -> bytes:
     """The body as it was laid out. Raises `Invalid` (`body_altered`) if the stored bytes are not what was frozen."""
     _check(batch)
-    size = int.from_bytes(batch.body[-4:], "little")
-    return isal_zlib.decompress(batch.body, wbits=_GZIP, bufsize=size + _ROOM_BYTES)
+    return plain(batch.body)
 
 
-def wire(batch: NewBatch) -> bytes:
-    """What travels, the same bytes at every attempt. Raises `Invalid` (`body_altered`) as `inflated` does."""
+def plain(stored: bytes) -> bytes:
+    """A stored body inflated, without looking whether it is what was frozen. Raises `Invalid` (`body_altered`)."""
+    size = int.from_bytes(stored[-4:], "little")
+    try:
+        return isal_zlib.decompress(stored, wbits=_GZIP, bufsize=size + _ROOM_BYTES)
+    except _Damage as error:
+        raise Invalid("body_altered", f"a stored body cannot be inflated: {error}") from error
+
+
+def wire(batch: NewBatch, laid_out: LaidOut | None = None) -> bytes:
+    """What travels, the same bytes at every attempt. Raises `Invalid` (`body_altered`) as `inflated` does, unless they
+    were `laid_out` a moment ago and need not come from what was stored.
+    """
     if not batch.content_encoding:
-        return inflated(batch)
+        held = laid_out.take(batch) if laid_out else None
+        return inflated(batch) if held is None else held
     _check(batch)
     return batch.body
 
 
 def halve(batch: Batch, *, source_id: str, ids: tuple[str, str]) -> tuple[NewBatch, NewBatch]:
-    """Two batches that send what `batch` sends, laid out as it is, each naming it as its parent.
+    """Two batches that send what `batch` sends, laid out and counted as it is, each naming it as its parent.
 
     Raises ValueError for a batch of one, `Invalid` (`body_altered`) as `inflated` does.
     """
@@ -95,7 +152,7 @@ def halve(batch: Batch, *, source_id: str, ids: tuple[str, str]) -> tuple[NewBat
             batch_id=batch_id,
             content_encoding=batch.content_encoding,
             parent=batch.id,
-        )
+        ).but(kind=batch.kind, backfill=batch.backfill)
 
     middle = len(parts) // 2
     return child(0, middle, ids[0]), child(middle, len(parts), ids[1])
@@ -131,6 +188,11 @@ def compact(record: Record) -> bytes:
     )
 
 
+def is_compact(part: bytes) -> bool:
+    """Whether this part of a body is a short form, and no record as CloudTrail wrote it."""
+    return part.startswith(_COMPACT_HEAD)
+
+
 def overhead_bytes(layout: Format, source_id: str, count: int) -> int:
     """What a body of up to `count` records has besides the records and a separator after each."""
     head, tail = _frame(layout, source_id, count)
@@ -143,7 +205,14 @@ def _check(batch: NewBatch) -> None:
 
 
 def _batch(
-    parts: list[bytes], about: Columns, *, source_id: str, batch_id: str, content_encoding: str, parent: str | None
+    parts: list[bytes],
+    about: Columns,
+    *,
+    source_id: str,
+    batch_id: str,
+    content_encoding: str,
+    parent: str | None,
+    laid_out: LaidOut | None = None,
 ) -> NewBatch:
     layout = Format(about.layout)
     head, tail = _frame(layout, source_id, len(parts))
@@ -151,10 +220,13 @@ def _batch(
     ends[-1] += tail
     plain = _SEPARATORS.get(layout, b",").join(ends)
     stored = _gzip(plain)
+    sha256 = hashlib.sha256(stored).digest()
+    if laid_out and not content_encoding:
+        laid_out.keep(sha256, plain)
     return NewBatch(
         id=batch_id,
         body=stored,
-        sha256=hashlib.sha256(stored).digest(),
+        sha256=sha256,
         wire_bytes=len(stored) if content_encoding else len(plain),
         content_type=_TYPES.get(layout, _JSON_TYPE),
         content_encoding=content_encoding,

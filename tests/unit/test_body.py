@@ -23,6 +23,11 @@ def freeze(records: Sequence[Record], batch_id: str = "msg_parent", **options: o
     return body.freeze(records, source_id=SOURCE_ID, options=DeliveryOptions().but(**options), batch_id=batch_id)
 
 
+def frozen_with(laid_out: body.LaidOut, one: Record, **options: object) -> NewBatch:
+    chosen = DeliveryOptions().but(**options)
+    return body.freeze([one], source_id=SOURCE_ID, options=chosen, batch_id="msg_parent", laid_out=laid_out)
+
+
 def stored(batch: NewBatch) -> Batch:
     fields = {name: getattr(batch, name) for name in batch.__struct_fields__}
     return Batch(**fields, num=1, source_id=SOURCE_ID, frozen_at=0.0, due_at=0.0)
@@ -75,6 +80,29 @@ def test_gzip_travels_as_it_is_stored() -> None:
     assert body.wire(batch) == batch.body
     assert batch.wire_bytes == len(batch.body)
     assert gzip.decompress(batch.body) == body.wire(freeze([record(1)]))
+
+
+def test_a_body_just_laid_out_is_sent_as_it_is_and_held_no_longer() -> None:
+    laid_out = body.LaidOut(10_000)
+    batch = frozen_with(laid_out, record(1))
+    unreadable = batch.but(body=b"gone")
+    assert body.wire(unreadable, laid_out) == body.wire(batch)
+    with pytest.raises(Invalid):
+        body.wire(unreadable, laid_out)
+
+
+def test_only_so_many_bytes_are_held_and_the_oldest_make_room() -> None:
+    size = len(body.wire(freeze([record(1)])))
+    laid_out = body.LaidOut(2 * size)
+    batches = [frozen_with(laid_out, record(number)) for number in (1, 1, 2, 3)]
+    held = [laid_out.take(batch) for batch in batches]
+    assert held == [None, None, body.wire(batches[2]), body.wire(batches[3])]
+    assert frozen_with(body.LaidOut(0), record(1)) == batches[0]
+
+
+def test_a_body_that_travels_compressed_is_not_held() -> None:
+    laid_out = body.LaidOut(10_000)
+    assert laid_out.take(frozen_with(laid_out, record(1), compression=Compression.GZIP)) is None
 
 
 def test_times_of_a_batch() -> None:

@@ -1,23 +1,25 @@
 """The records of a CloudTrail file: their exact bytes, what makes each one itself, and the fields we search by.
 
-A file is decoded twice as a whole by a fast decoder, once for the slices and once for the fields. Whatever that
-decoder refuses goes through `splitter` instead, and each record is judged by itself: one bad record never costs its
-neighbours.
+A file as CloudTrail writes it is cut wherever a record seems to begin, and a fast decoder that reads each piece for its
+fields proves the cuts right. Whatever it refuses goes through `splitter` instead, and each record is judged by itself:
+one bad record never costs its neighbours.
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from hashlib import blake2b, sha256
-from itertools import chain
-from typing import Any, Final
+from itertools import chain, pairwise
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from trailhook.cloudtrail.event import Event, epoch_s, lenient_event
 from trailhook.cloudtrail.splitter import BOM, split
 from trailhook.errors import Invalid
+
+T = TypeVar("T")
 
 KEY_BYTES: Final = 16
 SLICE_RECORDS_MAX: Final = 7_500
@@ -73,8 +75,8 @@ def read_records(
     `bad_records_max` bad ones is no log): then nothing of the file is to be taken.
     """
     data = data.removeprefix(BOM)
-    if read := _read_at_once(data, _Judge(scope, depth_max, record_bytes_max)):
-        return read
+    if (records := _Judge(scope, depth_max, record_bytes_max).together(_pieces(data))) is not None:
+        return ReadRecords(records, [])
     slices = list(
         read_slices(
             [data],
@@ -85,8 +87,8 @@ def read_records(
             bad_records_max=bad_records_max,
         )
     )
-    records = chain.from_iterable(each.records for each in slices)
-    return ReadRecords(list(records), list(chain.from_iterable(each.bad for each in slices)))
+    records = list(chain.from_iterable(each.records for each in slices))
+    return ReadRecords(records, list(chain.from_iterable(each.bad for each in slices)))
 
 
 def read_slices(
@@ -124,6 +126,17 @@ def read_slices(
         yield judge.all(held, position)
 
 
+def count_records(
+    chunks: Iterable[bytes], *, depth_max: int, record_bytes_max: int, bad_records_max: int = BAD_RECORDS_MAX
+) -> int:
+    """How many elements a large file has, bad ones too: it is read to its end and nothing of it is kept.
+
+    Raises `Invalid` as `read_slices` would.
+    """
+    judge = _Judge(b"", depth_max, record_bytes_max, bad_records_max)
+    return sum(judge.count(elements) for elements in split(chunks, element_bytes_max=record_bytes_max))
+
+
 def read_record(
     raw: bytes, *, position: int, scope: bytes, depth_max: int, record_bytes_max: int
 ) -> Record | BadRecord:
@@ -141,18 +154,21 @@ def ledger_key(raw: bytes, event: Event, at: int, *, scope: bytes) -> bytes:
     return _key(raw, event.event_id, at, _place(scope, event.recipient_account_id))
 
 
-def _place(scope: bytes, account: str | None) -> bytes:
-    """Where an eventID is one of a kind: the part of an identity that the records of a file share."""
-    return b"%b%b%b%b" % (scope, _SEPARATOR, (account or "").encode(), _SEPARATOR)
+def _place(scope: bytes, account: str | None) -> blake2b:
+    """Where an eventID is one of a kind: what begins the identity of all records of a file, hashed so far."""
+    place = b"%b%b%b%b" % (scope, _SEPARATOR, (account or "").encode(), _SEPARATOR)
+    return blake2b(place, digest_size=_HASH_BYTES)
 
 
-def _key(raw: bytes, event_id: str | None, at: int, place: bytes) -> bytes:
+def _key(raw: bytes, event_id: str | None, at: int, place: blake2b) -> bytes:
     if not event_id:
         return at.to_bytes(_TIME_BYTES, "big") + sha256(raw).digest()[:_HASH_BYTES]
     # A random UUID has its version and variant digits where RFC 9562 puts them.
     is_random = len(event_id) == _UUID_CHARACTERS and event_id[14] == "4" and event_id[19] in "89ab"
     lead = at if is_random else 0
-    return lead.to_bytes(_TIME_BYTES, "big") + blake2b(place + event_id.encode(), digest_size=_HASH_BYTES).digest()
+    identity = place.copy()
+    identity.update(event_id.encode())
+    return lead.to_bytes(_TIME_BYTES, "big") + identity.digest()
 
 
 def document(raw: bytes) -> Any:
@@ -170,37 +186,24 @@ def document(raw: bytes) -> Any:
 
 _HEAD: Final = b'{"Records":['
 _TAIL: Final = b"]}"
-
-
-class _Slices(msgspec.Struct):
-    records: list[msgspec.Raw] = msgspec.field(name="Records")
-
-
-class _Events(msgspec.Struct):
-    records: list[Event] = msgspec.field(name="Records")
-
-
-_SLICES: Final = msgspec.json.Decoder(_Slices)
-_EVENTS: Final = msgspec.json.Decoder(_Events)
-_EVENT_LIST: Final = msgspec.json.Decoder(list[Event])
+_FIRST: Final = b'{"eventVersion":'
+"""How CloudTrail begins every record."""
+_SEAM: Final = re.compile(b"},%b" % _FIRST)
 _EVENT: Final = msgspec.json.Decoder(Event)
 _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 _REFUSALS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def _read_at_once(data: bytes, judge: "_Judge") -> ReadRecords | None:
-    """All of a file that is nothing but compact `{"Records":[…]}` and entirely sound, else None."""
-    try:
-        raws = [bytes(each) for each in _SLICES.decode(data).records]
-        events = _EVENTS.decode(data).records
-    except _REFUSALS:
-        return None
-    accounted = len(_HEAD) + sum(map(len, raws)) + max(0, len(raws) - 1) + len(_TAIL)
-    if accounted != len(data.rstrip()) or not data.startswith(_HEAD):
-        return None  # something else is in there, such as a second Records, of which the decoder keeps the last
-    if not _are_utf8(raws) or max(map(len, raws), default=0) > judge.record_bytes_max:
-        return None
-    return ReadRecords(judge.sound(raws, events), [])
+def _pieces(data: bytes) -> list[bytes]:
+    """What seem to be the elements of a compact `{"Records":[…]}`; none if it is anything else.
+
+    Once each of them proves to be an object they are the elements, for between them are single commas only.
+    """
+    data = data.rstrip()
+    if not (data.startswith(_HEAD + _FIRST) and data.endswith(b"}" + _TAIL)):
+        return []
+    starts = [len(_HEAD), *(seam.start() + 2 for seam in _SEAM.finditer(data)), len(data) - len(_TAIL) + 1]
+    return [data[start : end - 1] for start, end in pairwise(starts)]
 
 
 def _are_utf8(raws: Iterable[bytes]) -> bool:
@@ -217,6 +220,17 @@ def _are_utf8(raws: Iterable[bytes]) -> bool:
 # ------------------------------------------------------------------------------------------------------- judging
 
 
+class _Once(dict[str | None, T]):
+    """What `make` makes of a text, made once."""
+
+    def __init__(self, make: Callable[[str | None], T]) -> None:
+        self._make = make
+
+    def __missing__(self, text: str | None) -> T:
+        made = self[text] = self._make(text)
+        return made
+
+
 class _Judge:
     """Makes records of elements, or says why not."""
 
@@ -225,7 +239,7 @@ class _Judge:
     ) -> None:
         self._scope = scope
         self._depth_max = depth_max
-        self.record_bytes_max = record_bytes_max
+        self._record_bytes_max = record_bytes_max
         self._bad_records_max = bad_records_max
         self._bad_records = 0
 
@@ -239,7 +253,7 @@ class _Judge:
         heaps = [(position, raws)]
         while heaps:
             at, heap = heaps.pop()
-            if len(heap) > 1 and (together := self._together(heap)) is not None:
+            if len(heap) > 1 and (together := self.together(heap)) is not None:
                 records += together
             elif len(heap) > 1:
                 half = len(heap) // 2
@@ -253,37 +267,42 @@ class _Judge:
             raise Invalid("too_many_bad", f"more than {self._bad_records_max:,} of its records cannot be read")
         return ReadRecords(records, bad)
 
-    def _together(self, raws: list[bytes]) -> list[Record] | None:
-        if max(map(len, raws)) > self.record_bytes_max:
+    def count(self, raws: list[bytes]) -> int:
+        """How many there are, once those that are bad have been counted. Raises as `all` does."""
+        if self._events(raws) is None:
+            self.all(raws)
+        return len(raws)
+
+    def together(self, raws: list[bytes]) -> list[Record] | None:
+        """The records of elements that are all sound; None if there are none, or if one is not."""
+        events = self._events(raws)
+        return self._records(raws, events) if events else None
+
+    def _events(self, raws: list[bytes]) -> list[Event] | None:
+        if max(map(len, raws), default=0) > self._record_bytes_max:
             return None
-        joined = b"[%b]" % b",".join(raws)
         try:
-            events = _EVENT_LIST.decode(joined)
+            events = list(map(_EVENT.decode, raws))
         except _REFUSALS:
             return None
-        return self.sound(raws, events) if _are_utf8(raws) else None
+        return events if _are_utf8(raws) else None
 
-    def sound(self, raws: Sequence[bytes], events: Sequence[Event]) -> list[Record]:
-        """The records of elements that the fast decoder took."""
-        times: dict[str | None, int] = {}
-        places: dict[str | None, bytes] = {}
+    def _records(self, raws: Sequence[bytes], events: Sequence[Event]) -> list[Record]:
+        """The records of elements that the fast decoder took. What many have in common is worked out once."""
+        times = _Once(epoch_s)
+        places = _Once(partial(_place, self._scope))
         records = []
         for raw, event in zip(raws, events, strict=True):
-            at = times.get(event.event_time)
-            if at is None:
-                at = times[event.event_time] = epoch_s(event.event_time)
-            account = event.recipient_account_id
-            place = places.get(account)
-            if place is None:
-                place = places[account] = _place(self._scope, account)
-            records.append(Record(raw, _key(raw, event.event_id, at, place), at, event))
+            at = times[event.event_time]
+            key = _key(raw, event.event_id, at, places[event.recipient_account_id])
+            records.append(Record(raw, key, at, event))
         return records
 
     def one(self, raw: bytes, position: int) -> Record | BadRecord:
         """Judge one by itself."""
-        refuse = partial(BadRecord, position, raw=raw[: self.record_bytes_max])
-        if len(raw) > self.record_bytes_max:
-            return refuse("too_large", f"longer than {self.record_bytes_max} bytes, of which these are the first")
+        refuse = partial(BadRecord, position, raw=raw[: self._record_bytes_max])
+        if len(raw) > self._record_bytes_max:
+            return refuse("too_large", f"longer than {self._record_bytes_max} bytes, of which these are the first")
         if _deeper_than(raw, self._depth_max):
             return refuse("too_deep", f"nested deeper than {self._depth_max}")
         try:
@@ -291,7 +310,7 @@ class _Judge:
         except UnicodeDecodeError as error:
             return refuse("not_utf8", f"byte {error.start} is no UTF-8")
         try:
-            return self.sound([raw], [_EVENT.decode(raw)])[0]
+            return self._records([raw], [_EVENT.decode(raw)])[0]
         except _REFUSALS:
             pass
         try:

@@ -5,8 +5,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from trailhook.cloudtrail.event import Event, UserIdentity
+from trailhook.cloudtrail.patterns import expression
 from trailhook.cloudtrail.records import Record, document
 from trailhook.model import Filter
+
+SHOWN_CHARACTERS = 100
+"""Of a field's text, in words about it."""
 
 Passes = Callable[[Record], bool]
 _Texts = Callable[[Record], list[str]]
@@ -29,23 +33,32 @@ def compile_filter(wanted: Filter | None) -> Passes:
     return lambda record: all(test(record) for test in include) and not any(test(record) for test in exclude)
 
 
+def explain(wanted: Filter) -> Callable[[Record], str]:
+    """Why a record does not pass, in words; empty if it does. It judges as `compile_filter` does."""
+    include = [(path, _matches(path, patterns), _reader(path)) for path, patterns in wanted.include.items()]
+    exclude = [(path, _matches(path, patterns), _reader(path)) for path, patterns in wanted.exclude.items()]
+
+    def why(record: Record) -> str:
+        for path, matches, texts in exclude:
+            if matches(record):
+                return f"exclude names {path} {_shown(texts(record))}"
+        for path, matches, texts in include:
+            if not matches(record):
+                return f"include does not name {path} {_shown(texts(record))}"
+        return ""
+
+    return why
+
+
+def _shown(texts: list[str]) -> str:
+    text = ", ".join(texts)
+    return f'"{text}"' if len(text) <= SHOWN_CHARACTERS else f'"{text[:SHOWN_CHARACTERS]}…"'
+
+
 def _matches(path: str, patterns: tuple[str, ...]) -> Passes:
-    match = re.compile("|".join(map(_expression, patterns)) or "(?!)", re.DOTALL).fullmatch
+    match = re.compile("|".join(map(expression, patterns)) or "(?!)", re.DOTALL).fullmatch
     texts = _reader(path)
     return lambda record: any(match(text) is not None for text in texts(record))
-
-
-def _expression(pattern: str) -> str:
-    """The pattern as an expression that never goes back over what a `*` has settled, so it takes linear time."""
-    first, *others = [_literal(part) for part in re.sub(r"\*+", "*", pattern).split("*")]
-    if not others:
-        return f"(?:{first})"
-    *middle, last = others
-    return f"(?:{first}{''.join(f'(?>.*?{part})' for part in middle)}.*{last})"
-
-
-def _literal(part: str) -> str:
-    return re.escape(part).replace(r"\?", ".")
 
 
 def _reader(path: str) -> _Texts:

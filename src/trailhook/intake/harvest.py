@@ -1,14 +1,64 @@
 """What a group of units held, and the transaction that it becomes. Pure."""
 
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Self
 
 from trailhook import body
 from trailhook.cloudtrail.records import ReadRecords, Record
 from trailhook.errors import Invalid
 from trailhook.intake.cut import cut
 from trailhook.intake.filter import Passes
-from trailhook.model import Counts, NewQuarantined, Source, Unit, UnitEnd, UnitState
+from trailhook.intake.redact import redacted
+from trailhook.model import (
+    Counts,
+    DeliveryOptions,
+    Filter,
+    NewBatch,
+    NewQuarantined,
+    Source,
+    UnitEnd,
+    UnitState,
+    Value,
+)
 from trailhook.store.base import Commit
+
+
+class Terms(Value, frozen=True, kw_only=True):
+    """How a source wants its records read and frozen: all that must be known of it where that is done."""
+
+    source_id: str
+    filter: Filter | None
+    delivery: DeliveryOptions
+    verify_integrity: bool
+    backfill: bool
+    """Whether the units are a backfill's."""
+
+    @classmethod
+    def of(cls, source: Source, *, backfill: bool = False) -> Self:
+        return cls(
+            source_id=source.id,
+            filter=source.filter,
+            delivery=source.delivery,
+            verify_integrity=source.verify_integrity,
+            backfill=backfill,
+        )
+
+
+class Found(Value, frozen=True, kw_only=True):
+    """What a group of units held, its records by their keys only."""
+
+    keys: Sequence[bytes] = ()
+    """Of the records that pass the filter, in their order, those of repeats as often as they occur."""
+    ends: Sequence[UnitEnd] = ()
+    quarantined: Sequence[NewQuarantined] = ()
+    filtered: int = 0
+    last_event_at: int | None = None
+    large: Sequence[int] = ()
+    """The ids of units that are too large to be held."""
+    shares: Sequence[tuple[int, int]] = ()
+    """Whose the records are: a unit's id and how many, in their order."""
 
 
 @dataclass(slots=True)
@@ -19,53 +69,89 @@ class Harvest:
     ends: list[UnitEnd] = field(default_factory=list)
     quarantined: list[NewQuarantined] = field(default_factory=list)
     filtered: int = 0
-    large: list[tuple[Unit, bytes]] = field(default_factory=list)
+    large: list[int] = field(default_factory=list)
+    shares: list[tuple[int, int]] = field(default_factory=list)
 
-    def take(self, unit: Unit, read: ReadRecords, passes: Passes) -> None:
+    def take(self, unit_id: int, read: ReadRecords, passes: Passes) -> None:
         """Add what was read of a unit."""
         kept = [record for record in read.records if passes(record)]
         self.filtered += len(read.records) - len(kept)
         self.records += kept
+        self.shares.append((unit_id, len(kept)))
         self.quarantined += [
-            NewQuarantined(unit_id=unit.id, position=bad.position, reason=bad.reason, detail=bad.detail, body=bad.raw)
+            NewQuarantined(unit_id=unit_id, position=bad.position, reason=bad.reason, detail=bad.detail, body=bad.raw)
             for bad in read.bad
         ]
 
+    def found(self) -> Found:
+        """The same without the records."""
+        return Found(
+            keys=[record.key for record in self.records],
+            ends=self.ends,
+            quarantined=self.quarantined,
+            filtered=self.filtered,
+            last_event_at=max((record.at for record in self.records), default=None),
+            large=self.large,
+            shares=self.shares,
+        )
 
-def commit_of(source: Source, token: int, harvest: Harvest, known: set[bytes]) -> Commit:
-    """The intake transaction: what the ledger does not know (`known` is what it does), cut and frozen."""
+
+def freeze(
+    terms: Terms, records: Iterable[Record], known: Collection[bytes], laid_out: body.LaidOut | None = None
+) -> list[NewBatch]:
+    """The batches of what the ledger does not know (`known` is what it does), redacted, cut and frozen."""
     fresh: dict[bytes, Record] = {}
-    for record in harvest.records:
+    for record in records:
         if record.key not in known:
             fresh.setdefault(record.key, record)
-    batches = [
-        body.freeze(group, source_id=source.id, options=source.delivery, batch_id=body.new_batch_id())
-        for group in cut(fresh.values(), source.delivery, source_id=source.id)
+    return [
+        body.freeze(
+            group, source_id=terms.source_id, options=terms.delivery, batch_id=body.new_batch_id(), laid_out=laid_out
+        ).but(backfill=terms.backfill)
+        for group in cut(redacted(fresh.values(), terms.filter), terms.delivery, source_id=terms.source_id)
     ]
-    counts = Counts(
-        read=len(harvest.records) + harvest.filtered + len(harvest.quarantined),
-        filtered=harvest.filtered,
-        duplicate=len(harvest.records) - len(fresh),
-        quarantined=len(harvest.quarantined),
-    )
+
+
+def commit_of(
+    source_id: str, token: int, found: Found, known: Collection[bytes], batches: Sequence[NewBatch]
+) -> Commit:
+    """The intake transaction of what was found and of the batches that were frozen of it: see `freeze`."""
+    fresh = list(dict.fromkeys(key for key in found.keys if key not in known))
     return Commit(
-        source_id=source.id,
+        source_id=source_id,
         token=token,
-        keys=list(fresh),
+        keys=fresh,
         batches=batches,
-        units=harvest.ends,
-        quarantined=harvest.quarantined,
-        counts=counts,
-        last_event_at=max((record.at for record in harvest.records), default=None),
+        units=found.ends,
+        quarantined=found.quarantined,
+        counts=Counts(
+            read=len(found.keys) + found.filtered + len(found.quarantined),
+            filtered=found.filtered,
+            duplicate=len(found.keys) - len(fresh),
+            quarantined=len(found.quarantined),
+        ),
+        last_event_at=found.last_event_at,
     )
 
 
-def quarantined(unit: Unit, error: Invalid) -> UnitEnd:
+def origins(found: Found, commit: Commit) -> Iterator[tuple[NewBatch, set[int]]]:
+    """Each batch of the transaction with the ids of the units that its records are of."""
+    unit_ids: dict[bytes, int] = {}
+    of_records = iter(found.keys)
+    for unit_id, count in found.shares:
+        for key in islice(of_records, count):
+            unit_ids.setdefault(key, unit_id)
+    keys = iter(commit.keys)  # as many as the batches hold, in their order
+    for batch in commit.batches:
+        yield batch, {unit_ids[key] for key in islice(keys, batch.count)}
+
+
+def quarantined(unit_id: int, error: Invalid) -> UnitEnd:
     """The end of a unit that cannot be read."""
-    return UnitEnd(unit_id=unit.id, state=UnitState.QUARANTINED, reason=error.reason, detail=str(error))
+    return UnitEnd(unit_id=unit_id, state=UnitState.QUARANTINED, reason=error.reason, detail=str(error))
 
 
-def progress(unit: Unit, taken: int, total: int) -> UnitEnd:
+def progress(unit_id: int, taken: int, total: int) -> UnitEnd:
     """How a slice leaves a large unit: waiting for the next, or done."""
     state = UnitState.DONE if taken >= total else UnitState.WAITING
-    return UnitEnd(unit_id=unit.id, state=state, records=taken, records_taken=taken)
+    return UnitEnd(unit_id=unit_id, state=state, records=taken, records_taken=taken)

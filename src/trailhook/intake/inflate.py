@@ -4,6 +4,7 @@ CloudTrail writes one gzip member an object. Fast decoders silently drop what fo
 way is taken only where the length at the file's end vouches for the whole; everything else goes through the stream.
 """
 
+import hashlib
 from collections.abc import Iterator
 from typing import Final, cast
 
@@ -71,6 +72,14 @@ def inflate_chunks(data: bytes, *, ratio_max: int, chunk_bytes: int = MIB) -> It
                 raise Invalid("bomb", f"the gzip data inflates more than {ratio_max} times")
             if part:
                 yield part
+
+
+def inflated_sha256(data: bytes, *, ratio_max: int) -> bytes:
+    """The hash that CloudTrail's digests give of a log file. Raises `Invalid` as `inflate_chunks` does."""
+    sha256 = hashlib.sha256()
+    for part in inflate_chunks(data, ratio_max=ratio_max):
+        sha256.update(part)
+    return sha256.digest()
 
 
 def _bytes_most(data: bytes, ratio_max: int) -> int:

@@ -10,30 +10,38 @@ to commit it in slices.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
 
+from trailhook.body import LaidOut
 from trailhook.clock import Clock
-from trailhook.cloudtrail.records import ReadRecords, read_records, read_slices
 from trailhook.conditions import condition_of, entered
 from trailhook.errors import (
     FetchState,
+    Held,
     Invalid,
     KeysTaken,
     LeaseLost,
     NeedsAttention,
+    ReaderLost,
     TrailhookError,
     Transient,
     Unexplained,
 )
 from trailhook.intake.filter import compile_filter
-from trailhook.intake.harvest import Harvest, commit_of, progress, quarantined
-from trailhook.intake.inflate import TooLargeToHold, inflate, inflate_chunks
-from trailhook.model import Condition, Job, NewBatch, Source, Unit, UnitEnd, UnitState
+from trailhook.intake.harvest import Harvest, Terms, commit_of, origins, progress, quarantined
+from trailhook.intake.held import hand_back
+from trailhook.intake.in_order import InOrder, Turn
+from trailhook.intake.readers import Group, InHand, InThreads, Reader
+from trailhook.intake.reading import Bounds, Fetched, count_large, sha256_of, slices_of
+from trailhook.model import Condition, Job, NewBatch, Source, Unit, UnitState
 from trailhook.queue.base import Queue
 from trailhook.settings import Settings
 from trailhook.sources.base import Access, Reading, WayIn
 from trailhook.store.base import Commit, Store
 from trailhook.telemetry import Metrics
+from trailhook.tracing import UNTRACED, Steps, Tracing
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +50,8 @@ READ_RETRY_S = 5.0
 CLAIM_TRIES_MAX = 5
 """How often a claim that another worker overtook is made again before the units are handed back."""
 ACTIVE = Condition(state=FetchState.ACTIVE)
+BACKFILL_TURN_S = 10.0
+"""Backfills are read so long before another source's turn comes, or one that was stopped is looked at again."""
 BLIND = frozenset({FetchState.CLOCK_SKEWED, FetchState.CREDENTIALS_EXPIRED, FetchState.CREDENTIALS_INVALID})
 """In these states no object of a source can be read; in the others another object may well be."""
 
@@ -61,7 +71,11 @@ class Intake:
         clock: Clock,
         metrics: Metrics,
         rng: random.Random,
+        laid_out: LaidOut | None = None,
+        tracing: Tracing = UNTRACED,
+        reader: Reader | None = None,
     ) -> None:
+        """`reader` reads groups of units, by default in threads."""
         self._store = store
         self._queue = queue
         self._ways = ways
@@ -71,6 +85,10 @@ class Intake:
         self._clock = clock
         self._metrics = metrics
         self._rng = rng
+        self._laid_out = laid_out
+        self._tracing = tracing
+        self._bounds = Bounds.of(settings)
+        self._reader = reader or InThreads(self._bounds, laid_out)
 
     async def run(self, source_id: str) -> None:
         """Take in whatever is due. Ends early, without harm, when the source is paused, full or gone.
@@ -80,53 +98,140 @@ class Intake:
         """
         probed = False
         began_at = self._clock.now()
-        while True:
-            if self._clock.now() - began_at > self._settings.turn_s:
-                await self._queue.hint(Job(kind="intake", source_id=source_id))
-                return
+        async with InOrder(self._reader.groups) as groups:
+            while True:
+                if self._clock.now() - began_at > self._settings.turn_s:
+                    await self._queue.hint(Job(kind="intake", source_id=source_id))
+                    return
+                source = await self._store.source(source_id)
+                blocked = source.reading.state in BLIND
+                if source.paused_at is not None or (blocked and probed):
+                    return
+                if await self._outbox_full(source, coming_bytes=groups.weight):
+                    return
+                probed = blocked
+                steps = Steps(self._clock)
+                with steps.step("lease"):
+                    units = await self._store.lease_units(
+                        source_id,
+                        limit=1 if blocked else self._settings.group_units_max,
+                        bytes_max=self._settings.group_bytes_max,
+                        lease_s=self._settings.unit_lease_s,
+                    )
+                if not units:
+                    return
+                weight = sum(unit.size_bytes for unit in units)
+                await groups.begin(partial(self._take_group, source, units, steps), weight=weight)
+                if blocked:
+                    await groups.end()
+
+    async def read_back(self, source_id: str) -> None:
+        """Take in what backfills found, for some seconds: only while nothing else is due, the source can be read, and
+        little of it waits to be sent, for what is read now is sent before what happens next.
+        """
+        began_at = self._clock.now()
+        while self._clock.now() - began_at <= BACKFILL_TURN_S:
             source = await self._store.source(source_id)
-            blocked = source.reading.state in BLIND
-            if source.paused_at is not None or (blocked and probed) or await self._outbox_full(source):
+            if source.paused_at is not None or source.reading.state in BLIND or await self._outbox_busy(source):
                 return
-            probed = blocked
-            units = await self._store.lease_units(
-                source_id,
-                limit=1 if blocked else self._settings.group_units_max,
-                bytes_max=self._settings.group_bytes_max,
-                lease_s=self._settings.unit_lease_s,
-            )
+            steps = Steps(self._clock)
+            with steps.step("lease"):
+                units = await self._store.lease_units(
+                    source_id,
+                    limit=self._settings.group_units_max,
+                    bytes_max=self._settings.group_bytes_max,
+                    lease_s=self._settings.unit_lease_s,
+                    backfill=True,
+                )
             if not units:
                 return
-            try:
-                await self._take_group(source, units)
-            except LeaseLost:
-                log.info("units were taken over by another worker", extra={"source": source_id})
+            await self._take_group(source, units, steps)
 
-    async def _outbox_full(self, source: Source) -> bool:
+    async def _outbox_busy(self, source: Source) -> bool:
         totals = await self._store.totals(source.id)
-        return totals.waiting_bytes >= self._settings.outbox_bytes_max
+        return totals.waiting_batches >= self._settings.backfill_batches_max or await self._outbox_full(source)
 
-    async def _take_group(self, source: Source, units: Sequence[Unit]) -> None:
-        fetched = await self._fetch(source, units)
-        harvest = await asyncio.to_thread(self._harvest, source, fetched)
-        if harvest.ends or harvest.records:
-            await self._commit(source, units[0].token, harvest)
-        for unit, data in harvest.large:
-            await self._take_large(source, unit, data)
+    async def _outbox_full(self, source: Source, *, coming_bytes: int = 0) -> bool:
+        totals = await self._store.totals(source.id)
+        return totals.waiting_bytes + coming_bytes >= self._settings.outbox_bytes_max
+
+    async def _take_group(self, source: Source, units: Sequence[Unit], steps: Steps, turn: Turn | None = None) -> None:
+        """Fetch and read a group at once, and commit what it holds when its turn comes."""
+
+        async def arrive() -> None:
+            if turn is not None:
+                await turn()
+            if not units[0].backfill:  # that old objects cannot be read says nothing of the new
+                await self._note_reading(source.id, [result for _, result in results])
+
+        try:
+            results = await self._fetch(source, units, steps)
+            fetched = [(unit, result) for unit, result in results if isinstance(result, (bytes, Invalid))]
+            await self._take_fetched(source, fetched, steps, arrive)
+        except LeaseLost:
+            log.info("units were taken over by another worker", extra={"source": source.id})
+
+    async def _take_fetched(
+        self, source: Source, fetched: Sequence[tuple[Unit, bytes | Invalid]], steps: Steps, turn: Turn
+    ) -> None:
+        """When its reader is lost a group is read by halves, down to the one unit that no reader survives."""
+        try:
+            large = await self._take_small(source, fetched, steps, turn)
+        except ReaderLost as error:
+            if len(fetched) == 1:
+                await self._put_off(source, fetched[0][0], error)
+                return
+            half = len(fetched) // 2
+            for part in (fetched[:half], fetched[half:]):
+                await self._take_fetched(source, part, steps.apart(), turn)
+        else:
+            for unit, data in fetched:
+                if unit.id in large and isinstance(data, bytes):
+                    await self._take_large(source, unit, data, steps.apart())
+
+    async def _take_small(
+        self, source: Source, fetched: Sequence[tuple[Unit, bytes | Invalid]], steps: Steps, turn: Turn
+    ) -> Sequence[int]:
+        """Take in what can be held; the ids of those units that cannot. Raises `ReaderLost`."""
+        if not fetched:
+            await turn()
+            return ()
+        terms = Terms.of(source, backfill=any(unit.backfill for unit, _ in fetched))
+        given = [Fetched.of(unit.id, unit.name, data) for unit, data in fetched]
+        async with AsyncExitStack() as held:
+            with steps.step("inflate and split"):
+                group = await held.enter_async_context(self._reader.read(terms, given))
+            await turn()
+            if group.found.ends:
+                await self._commit(source, fetched[0][0].token, group, steps.apart())
+            return group.found.large
+
+    async def _put_off(self, source: Source, unit: Unit, error: ReaderLost) -> None:
+        if unit.attempts + 1 < self._settings.unit_refusals_max:
+            await self._hand_back(source, unit, error)
+            return
+        invalid = Invalid("reader_lost", f"{error}; so it was {unit.attempts + 1} times")
+        await self._commit(source, unit.token, self._ended(source, unit, invalid), Steps(self._clock))
 
     # ------------------------------------------------------------------------------------------------- reading
 
-    async def _fetch(self, source: Source, units: Sequence[Unit]) -> list[tuple[Unit, bytes | Invalid]]:
-        """Read every unit; those that cannot be read now are handed back, the others are returned."""
-        answers = await self._unwrap(source, await self._read_all(source, units))
+    async def _fetch(
+        self, source: Source, units: Sequence[Unit], steps: Steps
+    ) -> Sequence[tuple[Unit, bytes | TrailhookError]]:
+        """Read every unit, and what came of it; those that cannot be read now are handed back."""
+        answers = await self._unwrap(source, units, await self._read_all(source, units, steps))
         results = list(zip(units, answers, strict=True))
         for unit, result in results:
-            if isinstance(result, (NeedsAttention, Transient)):
-                await self._hand_back(unit, result)
-        await self._note_reading(source, [result for _, result in results])
-        return [(unit, result) for unit, result in results if isinstance(result, (bytes, Invalid))]
+            if isinstance(result, (NeedsAttention, Transient)) and not isinstance(result, Held):
+                await self._hand_back(source, unit, result)
+        if held := [(unit, result) for unit, result in results if isinstance(result, Held)]:
+            await hand_back(self._store, source, held, self._clock.now())
+            await self._tell(source.id)
+        return results
 
-    async def _read_all(self, source: Source, units: Sequence[Unit]) -> Sequence[bytes | Reading | TrailhookError]:
+    async def _read_all(
+        self, source: Source, units: Sequence[Unit], steps: Steps
+    ) -> Sequence[bytes | Reading | TrailhookError]:
         try:
             access = self._access(source)
         except NeedsAttention as error:
@@ -136,7 +241,8 @@ class Intake:
         async def read(unit: Unit) -> bytes | Reading | TrailhookError:
             async with room:
                 try:
-                    return await self._ways[unit.intake].read(access, unit)
+                    with steps.step("read", unit):
+                        return await self._ways[unit.intake].read(access, unit)
                 except Unexplained as error:
                     last = unit.attempts + 1 >= self._settings.unit_refusals_max
                     return Invalid("refused", f"{error} So it was {unit.attempts + 1} times.") if last else error
@@ -146,13 +252,13 @@ class Intake:
         return await asyncio.gather(*map(read, units))
 
     async def _unwrap(
-        self, source: Source, results: Sequence[bytes | Reading | TrailhookError]
+        self, source: Source, units: Sequence[Unit], results: Sequence[bytes | Reading | TrailhookError]
     ) -> Sequence[bytes | TrailhookError]:
         """Keep what readings left over, before what they did read is settled, and remember how far behind they are."""
         readings = [each for each in results if isinstance(each, Reading)]
         if rests := [each.rest for each in readings if each.rest is not None]:
             await self._store.add_units(source.id, rests)
-        if readings:
+        if readings and not units[0].backfill:
             await self._note_behind(source, max(each.behind_s for each in readings))
         return [each.data if isinstance(each, Reading) else each for each in results]
 
@@ -166,9 +272,14 @@ class Intake:
         if source.behind_s != whole_minutes_s:
             await self._store.change_source(source.id, change)
 
-    async def _hand_back(self, unit: Unit, error: NeedsAttention | Transient) -> None:
+    async def _hand_back(self, source: Source, unit: Unit, error: NeedsAttention | Transient) -> None:
+        """Try it again later. While none of the source's can be read that is no later than it is looked at: once a
+        person has mended it, all of it goes on.
+        """
         asked_s = error.retry_after_s if isinstance(error, Transient) else None
-        ceiling_s = min(self._settings.backoff_s_max, READ_RETRY_S * 2 ** min(unit.attempts, 20))
+        well = source.reading.state == FetchState.ACTIVE
+        most_s = self._settings.backoff_s_max if well else max(source.interval_s, 60.0)
+        ceiling_s = min(most_s, self._settings.backoff_s_max, READ_RETRY_S * 2 ** min(unit.attempts, 20))
         wait_s = min(asked_s or self._rng.uniform(min(1.0, ceiling_s), ceiling_s), self._settings.backoff_s_max)
         await self._store.postpone_units(
             unit.source_id,
@@ -180,7 +291,7 @@ class Intake:
         )
         self._metrics.object(unit.source_id, "postponed")
 
-    async def _note_reading(self, source: Source, results: Sequence[bytes | TrailhookError]) -> None:
+    async def _note_reading(self, source_id: str, results: Sequence[bytes | TrailhookError]) -> None:
         """Denied (or not found there) on one object is its own affair; on all of them it is the source's."""
         blocked = [each for each in results if isinstance(each, NeedsAttention)]
         credentials = [each for each in blocked if each.state in BLIND]
@@ -193,65 +304,41 @@ class Intake:
             condition = ACTIVE.but(since_at=self._clock.now())
         else:
             return
-        if entered(source.reading, condition) is source.reading:
+        present = (await self._store.source(source_id)).reading
+        if entered(present, condition) is present:
             return
 
         def change(source: Source) -> tuple[Source, Sequence[NewBatch]]:
             return source.but(reading=entered(source.reading, condition)), ()
 
-        await self._store.change_source(source.id, change)
-        await self._tell(source.id)
-
-    def _harvest(self, source: Source, fetched: Sequence[tuple[Unit, bytes | Invalid]]) -> Harvest:
-        """Inflate, split and filter; runs in a thread."""
-        harvest = Harvest()
-        passes = compile_filter(source.filter)
-        for unit, data in fetched:
-            try:
-                read = self._read_small(source, data)
-            except TooLargeToHold:
-                assert isinstance(data, bytes)  # noqa: S101 - only bytes can be too large to hold
-                harvest.large.append((unit, data))
-            except Invalid as error:
-                harvest.ends.append(quarantined(unit, error))
-            except Exception as error:
-                log.exception("a unit could not be read", extra={"source": source.id, "unit": unit.name})
-                harvest.ends.append(quarantined(unit, Invalid("unexpected", type(error).__name__)))
-            else:
-                harvest.take(unit, read, passes)
-                count = len(read.records) + len(read.bad)
-                harvest.ends.append(UnitEnd(unit_id=unit.id, state=UnitState.DONE, records=count, records_taken=count))
-        return harvest
-
-    def _read_small(self, source: Source, data: bytes | Invalid) -> ReadRecords:
-        if isinstance(data, Invalid):
-            raise data
-        plain = inflate(data, bytes_max=self._settings.small_unit_bytes_max, ratio_max=self._settings.inflate_ratio_max)
-        return read_records(
-            plain,
-            scope=source.id.encode(),
-            depth_max=self._settings.record_depth_max,
-            record_bytes_max=self._settings.record_bytes_max,
-            bad_records_max=self._settings.bad_records_max,
-        )
+        await self._store.change_source(source_id, change)
+        await self._tell(source_id)
 
     # --------------------------------------------------------------------------------------------- large units
 
-    async def _take_large(self, source: Source, unit: Unit, data: bytes) -> None:
+    async def _take_large(self, source: Source, unit: Unit, data: bytes, steps: Steps) -> None:
         """Pass 1 reads the unit to its end and keeps nothing; only then pass 2 commits it slice by slice."""
+        terms = Terms.of(source, backfill=unit.backfill)
         try:
-            total = await asyncio.to_thread(self._count_large, source, data)
+            with steps.step("check", unit):
+                total = await asyncio.to_thread(count_large, data, self._bounds)
+                sha256 = await asyncio.to_thread(sha256_of, data, terms, self._bounds)
         except Invalid as error:
-            await self._commit(source, unit.token, Harvest(ends=[quarantined(unit, error)]))
+            await self._commit(source, unit.token, self._ended(source, unit, error), steps)
             return
         passes = compile_filter(source.filter)
-        slices = self._slices(source, data, skip=unit.records_taken)
+        slices = slices_of(data, terms, self._bounds, skip=unit.records_taken)
         taken = unit.records_taken
-        while (read := await asyncio.to_thread(next, slices, None)) is not None:
-            taken += len(read.records) + len(read.bad)
-            harvest = Harvest(ends=[progress(unit, taken, total)])
-            await asyncio.to_thread(harvest.take, unit, read, passes)
-            await self._commit(source, unit.token, harvest)
+        while True:
+            so_far = steps.apart()
+            with so_far.step("slice", unit):
+                read = await asyncio.to_thread(next, slices, None)
+                if read is None:
+                    break
+                taken += len(read.records) + len(read.bad)
+                harvest = Harvest(ends=[progress(unit.id, taken, total).but(sha256=sha256)])
+                await asyncio.to_thread(harvest.take, unit.id, read, passes)
+            await self._commit(source, unit.token, InHand(terms, harvest, self._laid_out), so_far)
             del read, harvest  # or two slices would be held while the next is read
             if taken < total and await self._outbox_full(source):
                 await self._store.postpone_units(
@@ -259,36 +346,32 @@ class Intake:
                 )
                 return
         if taken == unit.records_taken:
-            await self._commit(source, unit.token, Harvest(ends=[progress(unit, total, total)]))
+            end = progress(unit.id, total, total).but(sha256=sha256)
+            await self._commit(source, unit.token, InHand(terms, Harvest(ends=[end])), steps)
 
-    def _count_large(self, source: Source, data: bytes) -> int:
-        return sum(len(read.records) + len(read.bad) for read in self._slices(source, data))
-
-    def _slices(self, source: Source, data: bytes, *, skip: int = 0) -> Iterator[ReadRecords]:
-        return read_slices(
-            inflate_chunks(data, ratio_max=self._settings.inflate_ratio_max),
-            scope=source.id.encode(),
-            depth_max=self._settings.record_depth_max,
-            record_bytes_max=self._settings.record_bytes_max,
-            slice_records_max=self._settings.slice_records_max,
-            bad_records_max=self._settings.bad_records_max,
-            skip=skip,
-        )
+    def _ended(self, source: Source, unit: Unit, error: Invalid) -> Group:
+        """A unit that cannot be read, as a group of its own."""
+        return InHand(Terms.of(source), Harvest(ends=[quarantined(unit.id, error)]))
 
     # -------------------------------------------------------------------------------------------- transaction
 
-    async def _commit(self, source: Source, token: int, harvest: Harvest) -> None:
+    async def _commit(self, source: Source, token: int, group: Group, steps: Steps) -> None:
         """Claim, cut, freeze and settle. Made again from the claim when another worker was faster."""
         for _ in range(CLAIM_TRIES_MAX):
-            known = await self._store.known_keys(source.id, [record.key for record in harvest.records])
-            commit = await asyncio.to_thread(commit_of, source, token, harvest, known)
             try:
-                await self._store.commit(commit)
+                with steps.step("claim and commit"):
+                    known = await self._store.known_keys(source.id, group.found.keys)
+                    batches = await group.freeze(known)
+                    commit = commit_of(source.id, token, group.found, known, batches)
+                    await self._store.commit(commit)
             except KeysTaken:
                 continue
             self._count(source.id, commit)
             if commit.batches:
                 await self._queue.hint(Job(kind="deliver", source_id=source.id))
+            if self._tracing.on:
+                for batch, unit_ids in origins(group.found, commit):
+                    self._tracing.frozen(source.id, batch, steps.of(unit_ids))
             return
         raise LeaseLost("other workers kept claiming the same records")
 

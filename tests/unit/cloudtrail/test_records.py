@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.records import DEPTH_MAX, RECORD_BYTES_MAX, SCOPE, judged, log_file, raw, read, record
-from trailhook.cloudtrail.records import BadRecord, ReadRecords, Record, document, read_records, read_slices
+from trailhook.cloudtrail.records import (
+    BadRecord,
+    ReadRecords,
+    Record,
+    count_records,
+    document,
+    read_records,
+    read_slices,
+)
 from trailhook.errors import Invalid
 
 LONE = b'{"eventID":"lone","x":"\\ud800"}'
@@ -53,6 +61,35 @@ def test_records_come_as_they_were_written(reader: Reader) -> None:
     assert raws(found) == written
     assert found.bad == []
     assert not any(each.alone for each in found.records)
+
+
+VERSIONED = b'{"eventVersion":"1.11","eventID":"%d"%b}'
+"""As CloudTrail writes records, so that a file of them is cut where they begin."""
+
+
+@READERS
+@pytest.mark.parametrize(
+    "inside",
+    [
+        b"",
+        b',"x":"},{\\"eventVersion\\":1"',
+        b',"x":[{"eventVersion":1},{"eventVersion":2},{"eventVersion":3}]',
+        b',"x":[{"y":1},{"eventVersion":[{"z":{}},{"eventVersion":"}"}]}]',
+        b',"x":"\xc3\xbc"',
+    ],
+)
+def test_records_are_whole_whatever_they_hold(reader: Reader, inside: bytes) -> None:
+    written = [VERSIONED % (number, inside) for number in range(3)]
+    assert raws(reader(log_file(*written))) == written
+
+
+@READERS
+@pytest.mark.parametrize("bad", [b',"x":nan', b',"x":"\xff"', b'}, {"x":nan'])
+def test_a_bad_record_that_begins_like_the_others_costs_them_nothing(reader: Reader, bad: bytes) -> None:
+    good = [VERSIONED % (number, b"") for number in range(3)]
+    found = reader(log_file(good[0], VERSIONED % (9, bad), *good[1:]))
+    assert [each for each in raws(found) if each in good] == good
+    assert len(found.bad) == 1
 
 
 @READERS
@@ -331,6 +368,18 @@ def test_a_slice_is_bounded_in_bytes_too() -> None:
         slice_bytes_max=20_000,
     )
     assert [len(each.records) for each in slices] == [2] * 15
+
+
+@pytest.mark.parametrize("bad", [0, 4])
+def test_counting_finds_as_many_as_reading(bad: int) -> None:
+    data = log_file(*map(raw, range(30)), *[b'{"x":nan}'] * bad)
+    chunks = [data[at : at + 1000] for at in range(0, len(data), 1000)]
+    count = partial(count_records, chunks, depth_max=DEPTH_MAX, record_bytes_max=RECORD_BYTES_MAX)
+    assert count() == 30 + bad
+    if bad:
+        with pytest.raises(Invalid) as caught:
+            count(bad_records_max=bad - 1)
+        assert caught.value.reason == "too_many_bad"
 
 
 def test_the_first_pass_meets_a_broken_end_before_anything_is_taken() -> None:

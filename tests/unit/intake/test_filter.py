@@ -3,6 +3,7 @@
 import fnmatch
 import re
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from support.records import judged, record
 from trailhook.cloudtrail.records import Record
-from trailhook.intake.filter import compile_filter
+from trailhook.intake.filter import compile_filter, explain
 from trailhook.model import Filter
 
 
@@ -113,6 +114,26 @@ def test_a_list_matches_if_any_of_its_elements_does() -> None:
     assert included(one, resources__ARN="arn:b", tags="y", none="")
     assert not included(one, tags="z")
     assert not passes(one, Filter(exclude={"resources.ARN": ("arn:a",)}))
+
+
+FIELDS = st.dictionaries(
+    st.sampled_from(["eventName", "awsRegion", "userIdentity.arn", "errorCode", "requestParameters.key"]),
+    st.lists(st.sampled_from(["*", "", "Get*", "eu-west-1", "*u1", "?*", "k"]), min_size=1, max_size=2).map(tuple),
+    max_size=2,
+)
+
+
+@given(FIELDS, FIELDS, st.integers(0, 3))
+def test_what_does_not_pass_has_a_reason_and_what_passes_has_none(include: Any, exclude: Any, number: int) -> None:
+    wanted = Filter(include=include, exclude=exclude)
+    one = record(number, requestParameters={"key": ["k", "l"]})
+    assert (explain(wanted)(one) == "") is passes(one, wanted)
+
+
+def test_the_reason_names_the_field_and_what_is_there() -> None:
+    one = record(eventName="Get" * 100)
+    assert explain(Filter(exclude={"eventName": ("Get*",)}))(one) == f'exclude names eventName "{("Get" * 34)[:100]}…"'
+    assert explain(Filter(include={"errorCode": ("?*",)}))(one) == 'include does not name errorCode ""'
 
 
 def test_a_record_that_travels_alone_is_filtered_like_any_other() -> None:
