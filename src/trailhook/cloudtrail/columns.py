@@ -1,11 +1,13 @@
 """The search columns of one batch, packed: what it takes to find a record in a body without reading the body.
 
 A column of texts is a dictionary and a code for each record, so that a search asks the dictionary first and skips
-the whole batch when nothing there matches. Packed, it is a version byte and a compressed MessagePack block.
+the whole batch when nothing there matches. Packed, the dictionaries come first, compressed by themselves, and the
+numbers after them: to skip a batch costs a tenth of unpacking it (see `Packed`).
 """
 
 import struct
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Final
 
@@ -17,6 +19,7 @@ from trailhook.cloudtrail.records import Record
 from trailhook.errors import Invalid
 
 TEXT_COLUMNS: Final = ("name", "service", "user", "ip", "error", "account", "region")
+_PLACES: Final = {name: place for place, name in enumerate(TEXT_COLUMNS)}
 SEPARATOR_BYTES: Final = 1
 """Between two records of a body, whatever its layout."""
 _VERSION = b"\x01"
@@ -84,17 +87,26 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class _Block(msgspec.Struct, array_like=True):
+class _Head(msgspec.Struct, array_like=True):
     layout: str
+    count: int
     first_offset: int
+    values: list[bytes]
+    """Each a MessagePack array of texts: a search reads one or two of them."""
+
+
+class _Tail(msgspec.Struct, array_like=True):
     times: bytes
     lengths: bytes
     read_only: bytes
-    texts: list[tuple[tuple[str, ...], bytes]]
+    codes: list[bytes]
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_BLOCK: Final = msgspec.msgpack.Decoder(_Block)
+_HEAD: Final = msgspec.msgpack.Decoder(_Head)
+_TAIL: Final = msgspec.msgpack.Decoder(_Tail)
+_VALUES: Final = msgspec.msgpack.Decoder(tuple[str, ...])
+_LENGTH: Final = struct.Struct("<I")
 
 
 def gather(records: Sequence[Record], starts: Sequence[int], *, layout: str) -> Columns:
@@ -120,35 +132,90 @@ def gather(records: Sequence[Record], starts: Sequence[int], *, layout: str) -> 
 
 def pack(columns: Columns) -> bytes:
     """The columns as bytes to store."""
-    block = _Block(
-        layout=columns.layout,
-        first_offset=columns.starts[0],
+    texts = [columns.texts[name] for name in TEXT_COLUMNS]
+    head = _Head(columns.layout, len(columns), columns.starts[0], [_ENCODER.encode(column.values) for column in texts])
+    tail = _Tail(
         times=_numbers(columns.times, "I"),
         lengths=_numbers([end - start for start, end in pairwise(columns.starts)], "I"),
         read_only=bytes([_READ_ONLY[each] for each in columns.read_only]),
-        texts=[
-            (column.values, _numbers(column.codes, _code_type(column.values)))
-            for column in (columns.texts[name] for name in TEXT_COLUMNS)
-        ],
+        codes=[_numbers(column.codes, _code_type(column.values)) for column in texts],
     )
-    return _VERSION + isal_zlib.compress(_ENCODER.encode(block), 1)
+    packed_head, packed_tail = (isal_zlib.compress(_ENCODER.encode(part), 1) for part in (head, tail))
+    return _VERSION + _LENGTH.pack(len(packed_head)) + packed_head + packed_tail
 
 
 def unpack(packed: bytes) -> Columns:
     """The reverse of `pack`. Raises `Invalid` (`columns_unknown`) for bytes of another version."""
-    if packed[:1] != _VERSION:
-        raise Invalid("columns_unknown", "these search columns were packed by another version")
-    block = _BLOCK.decode(isal_zlib.decompress(packed[1:]))
+    found = Packed(packed)
     return Columns(
-        layout=block.layout,
-        times=_tuple_of(block.times, "I"),
-        starts=tuple(accumulate(_tuple_of(block.lengths, "I"), initial=block.first_offset)),
-        read_only=tuple([_READ_ONLY_BACK[code] for code in block.read_only]),
-        texts={
-            name: Column(values, _tuple_of(codes, _code_type(values)))
-            for name, (values, codes) in zip(TEXT_COLUMNS, block.texts, strict=True)
-        },
+        layout=found.layout,
+        times=found.times,
+        starts=found.starts,
+        read_only=tuple([_READ_ONLY_BACK[code] for code in found.read_only_codes]),
+        texts={name: Column(found.values(name), tuple(found.codes(name))) for name in TEXT_COLUMNS},
     )
+
+
+class Packed:
+    """Packed columns, each unpacked when it is asked for: what a search reads."""
+
+    def __init__(self, packed: bytes) -> None:
+        """Raises `Invalid` (`columns_unknown`) for bytes of another version."""
+        if packed[:1] != _VERSION:
+            raise Invalid("columns_unknown", "these search columns were packed by another version")
+        (length,) = _LENGTH.unpack_from(packed, 1)
+        start = 1 + _LENGTH.size
+        self._head = _HEAD.decode(isal_zlib.decompress(packed[start : start + length]))
+        self._rest = packed[start + length :]
+        self._values: dict[str, tuple[str, ...]] = {}
+
+    def __len__(self) -> int:
+        return self._head.count
+
+    @property
+    def layout(self) -> str:
+        """The body's `model.Format`."""
+        return self._head.layout
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """The texts that occur in a column, each once. Nothing else is unpacked for it."""
+        values = self._values.get(name)
+        if values is None:
+            values = self._values[name] = _VALUES.decode(self._head.values[_PLACES[name]])
+        return values
+
+    def codes(self, name: str) -> Sequence[int]:
+        """For each record, the place of its text in `values`: `bytes` where there are at most 256 of them."""
+        kind = _code_type(self.values(name))
+        codes = self._tail.codes[_PLACES[name]]
+        return codes if kind == "B" else _tuple_of(codes, kind)
+
+    def text(self, name: str, position: int) -> str:
+        """The text of one record in a column."""
+        return self.values(name)[self.codes(name)[position]]
+
+    @cached_property
+    def times(self) -> tuple[int, ...]:
+        """See `Columns.times`."""
+        return _tuple_of(self._tail.times, "I")
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """See `Columns.starts`."""
+        return tuple(accumulate(_tuple_of(self._tail.lengths, "I"), initial=self._head.first_offset))
+
+    @property
+    def read_only_codes(self) -> bytes:
+        """For each record 0 for unknown, 1 for no, 2 for yes."""
+        return self._tail.read_only
+
+    def read_only(self, position: int) -> bool | None:
+        """Whether one record is of a call that only reads; None if it does not say."""
+        return _READ_ONLY_BACK[self.read_only_codes[position]]
+
+    @cached_property
+    def _tail(self) -> _Tail:
+        return _TAIL.decode(isal_zlib.decompress(self._rest))
 
 
 def slices(body: bytes, columns: Columns) -> list[bytes]:

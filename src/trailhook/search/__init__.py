@@ -1,0 +1,1 @@
+"""Finding events in the log of what was frozen."""
