@@ -32,8 +32,14 @@ _LOG = re.compile(
     re.DOTALL,
 )
 _DIGEST = re.compile(
-    rf"{_FOLDERS}CloudTrail-Digest/{_REGION}/{_DATE}"
-    rf"{_ACCOUNT}_CloudTrail-Digest_{_REGION}_[^/]+_(?P<label>[0-9]{{8}}T[0-9]{{4}})[0-9]{{2}}Z\.json\.gz",
+    rf"{_FOLDERS}CloudTrail-Digest/(?P<region>{_REGION})/{_DATE}"
+    rf"{_ACCOUNT}_CloudTrail-Digest_{_REGION}_(?P<name>[^/]+)_(?P<label>[0-9]{{8}}T[0-9]{{4}})(?P<second>[0-9]{{2}})Z"
+    r"(?P<backfill>_backfill)?\.json\.gz",
+    re.DOTALL,
+)
+_INSIDE_ACCOUNT = re.compile(
+    rf"(?P<account_directory>{_ABOVE}(?:o-[a-z0-9]{{10,32}}/)?(?P<account>{_ACCOUNT})/)"
+    rf"(?:(?P<trail>{_TRAIL})/(?:(?P<region>{_REGION})/)?)?",
     re.DOTALL,
 )
 _IN_REGION = re.compile(rf"(?P<root>{_FOLDERS}(?P<trail>{_TRAIL})/(?P<region>[^/]+)/)", re.DOTALL)
@@ -50,6 +56,31 @@ class LogKey(Value, frozen=True, kw_only=True):
     labelled_at: float
     insight: bool = False
     organization: str | None = None
+
+
+class DigestKey(Value, frozen=True, kw_only=True):
+    """The key of a digest. `labelled_at` is the end of the hour that it tells of, to the second."""
+
+    key: str
+    trail: str
+    """The name of the trail and its home region, as the key has them: each trail has a chain of its own."""
+    labelled_at: float
+    backfill: bool = False
+    """It was written later, for log files of that hour that its digest does not list; it is no part of the chain."""
+
+
+class Inside(Value, frozen=True, kw_only=True):
+    """An account's directory, and how much further into one of its trails' directories a prefix goes."""
+
+    account_directory: str
+    """`…AWSLogs/[O-ID/]ACCOUNT/`."""
+    account: str
+    trail: str | None
+    region: str | None
+
+    def directory(self, region: str = "", *, trail: str = "CloudTrail-Digest") -> str:
+        """The directory of the account's digests (or of its logs), whole or of one region."""
+        return f"{self.account_directory}{trail}/{region}{'/' if region else ''}"
 
 
 class Ignored(Value, frozen=True, kw_only=True):
@@ -90,6 +121,22 @@ def classify(key: str) -> LogKey | Ignored:
     return Ignored(kind=FOLDER if key.endswith("/") else UNKNOWN)
 
 
+def digest_key(key: str) -> DigestKey | None:
+    """What a digest's key says; None if it is no digest's."""
+    match = _DIGEST.fullmatch(key)
+    minute_at = _minute(match["label"]) if match else None
+    if match is None or minute_at is None:
+        return None
+    labelled_at = minute_at + int(match["second"])
+    return DigestKey(key=key, trail=match["name"], labelled_at=labelled_at, backfill=match["backfill"] is not None)
+
+
+def inside_account(prefix: str) -> Inside | None:
+    """Which account's directory a prefix lies in, or is; None if it lies above them, or elsewhere."""
+    match = _INSIDE_ACCOUNT.match(prefix)
+    return Inside(**match.groupdict()) if match else None
+
+
 def locate(prefix: str) -> Directory:
     """Where a directory, or any textual prefix that reaches into a region's directory, lies."""
     if match := _IN_REGION.match(prefix):
@@ -98,6 +145,14 @@ def locate(prefix: str) -> Directory:
     if match := _BRANCH.fullmatch(prefix):
         return Directory(level=Level.BRANCH, logs=match["trail"] in _LOG_TRAILS)
     return Directory(level=Level.FOREIGN if _INSIDE.match(prefix) else Level.ABOVE)
+
+
+def region_of(directory: str) -> tuple[str, str] | None:
+    """Whose logs a region's own directory holds, as (account, region); None for any other, and for Insights, which
+    come when something is unusual.
+    """
+    match = _IN_REGION.fullmatch(directory)
+    return (match["account"], match["region"]) if match and match["trail"] == "CloudTrail" else None
 
 
 def day_directory(root: str, at: float) -> str:

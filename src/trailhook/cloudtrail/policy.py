@@ -8,6 +8,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from trailhook.cloudtrail.keys import inside_account
 from trailhook.model import Source
 
 VERSION = "2012-10-17"
@@ -22,6 +23,8 @@ def minimal_policy(source: Source) -> dict[str, Any]:
     statements: list[Statement] = []
     if {"s3", "sqs"} & set(source.intakes):
         statements += _bucket(arn, source, lists="s3" in source.intakes)
+    if source.verify_integrity and source.bucket is not None:
+        statements += _digests(arn, source)
     if "sqs" in source.intakes and source.sqs_queue_url is not None:
         statements += _queue(arn, source.region, source.sqs_queue_url)
     if "lookup" in source.intakes:
@@ -56,6 +59,18 @@ def _bucket(arn: str, source: Source, *, lists: bool) -> list[Statement]:
     if prefix:
         listing["Condition"] = {"StringLike": {"s3:prefix": [f"{prefix}*"]}}
     return [listing, get, decrypt]
+
+
+def _digests(arn: str, source: Source) -> list[Statement]:
+    """Public keys belong to nobody. Digests lie in a directory beside the logs, outside a prefix that goes so far."""
+    keys = _allow("CheckWhatDigestsAreSignedWith", ["cloudtrail:ListPublicKeys"], "*")
+    inside = inside_account(source.prefix)
+    if "s3" in source.intakes and (inside is None or inside.trail is None):
+        return [keys]
+    prefix = inside.directory(inside.region or "") if inside else source.prefix
+    listing = _allow("FindDigests", ["s3:ListBucket"], f"{arn}:s3:::{source.bucket}")
+    listing["Condition"] = {"StringLike": {"s3:prefix": [f"{prefix}*"]}}
+    return [keys, listing, _allow("ReadDigests", ["s3:GetObject"], f"{arn}:s3:::{source.bucket}/{prefix}*")]
 
 
 def _queue(arn: str, region: str, url: str) -> list[Statement]:

@@ -6,7 +6,7 @@ import pytest
 
 from support.aws import log_key
 from support.real_data import real_data
-from trailhook.cloudtrail.keys import Directory, Ignored, Level, LogKey, classify, day_directory, locate
+from trailhook.cloudtrail.keys import Directory, Ignored, Level, LogKey, classify, day_directory, digest_key, locate
 
 LABEL = "20240229T2355"
 LABELLED_AT = datetime(2024, 2, 29, 23, 55, tzinfo=UTC).timestamp()
@@ -82,6 +82,15 @@ def test_digests_are_told_from_the_unknown_and_keep_their_time() -> None:
 
 def test_a_placeholder_of_a_folder_is_a_folder() -> None:
     assert classify(REGION_DIRECTORY) == Ignored(kind="folder")
+
+
+def test_a_digest_written_later_for_an_hour_is_told_from_the_hours_own() -> None:
+    name = "123456789012_CloudTrail-Digest_us-east-1_t_us-east-1_20260131T120131Z"
+    path = f"AWSLogs/123456789012/CloudTrail-Digest/us-east-1/2026/01/31/{name}"
+    own, later = digest_key(f"{path}.json.gz"), digest_key(f"{path}_backfill.json.gz")
+    assert own is not None
+    assert later == own.but(key=f"{path}_backfill.json.gz", backfill=True)
+    assert classify(later.key) == classify(own.key)
 
 
 @pytest.mark.real_data

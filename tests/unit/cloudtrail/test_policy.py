@@ -105,3 +105,23 @@ def test_statement_ids_are_what_iam_takes_and_unique() -> None:
     ids = [each["Sid"] for each in statements]
     assert len(set(ids)) == len(ids) == 6
     assert all(each.isalnum() for each in ids)
+
+
+def test_verification_needs_the_public_keys_and_nothing_else_where_the_prefix_holds_the_digests() -> None:
+    for prefix in ("", "AWSLogs/", "AWSLogs/123456789012/"):
+        plain, verified = allowed(source(prefix=prefix)), allowed(source(prefix=prefix, verify_integrity=True))
+        assert verified == {**plain, "cloudtrail:ListPublicKeys": "*"}
+
+
+@pytest.mark.parametrize("inside", ["CloudTrail/", "CloudTrail/eu-west-1/", "CloudTrail/eu-west-1/2025/06/"])
+def test_verification_needs_the_digests_beside_a_prefix_that_goes_into_the_logs(inside: str) -> None:
+    narrow = source(prefix=f"AWSLogs/123456789012/{inside}", verify_integrity=True)
+    digests = "AWSLogs/123456789012/CloudTrail-Digest/" + ("eu-west-1/" if "eu-west-1" in inside else "")
+    statements = {each["Sid"]: each for each in minimal_policy(narrow)["Statement"]}
+    assert statements["ReadDigests"]["Resource"] == f"arn:aws:s3:::logs/{digests}*"
+    assert statements["FindDigests"]["Condition"] == {"StringLike": {"s3:prefix": [f"{digests}*"]}}
+
+
+def test_verification_beside_a_queue_lists_the_bucket() -> None:
+    told = source(intakes=("sqs",), sqs_queue_url=QUEUE, verify_integrity=True)
+    assert allowed(told)["s3:ListBucket"] == "arn:aws:s3:::logs"
