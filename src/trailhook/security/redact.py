@@ -1,4 +1,7 @@
-"""Takes secrets out of text from outside before it is kept or shown: a receiver may echo what it was sent."""
+"""Takes secrets out of text before it is kept, shown or logged: a receiver may echo what it was sent.
+
+It is the net under the rule that nothing secret is written down at all.
+"""
 
 import re
 from collections.abc import Iterable
@@ -9,12 +12,21 @@ _KNOWN_LENGTH_MIN = 4
 
 _LOOKS = (
     (re.compile(r"whsec_[A-Za-z0-9+/_-]+=*"), MASK),
+    (re.compile(r"\bth_[a-z2-7]{20,}"), f"th_{MASK}"),
     (re.compile(r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/-]{6,}=*"), rf"\1\2{MASK}"),
+    (re.compile(r"(?i)(x-amz-(?:security-token|signature|credential)\W{1,4})[^\s&\"',;]+"), rf"\1{MASK}"),
+    (
+        re.compile(r"(?i)((?:secret_?access_?key|session_?token|signing_?secret|password)\W{1,4})[^\s&\"',;}]+"),
+        rf"\1{MASK}",
+    ),
+    # A password in a URL.
+    (re.compile(r"(\w://[^\s/@:]*):[^\s/@]+@"), rf"\1:{MASK}@"),
     # The start of every AWS session token, by the generation of STS.
     (re.compile(r"(?:FwoG|FQoG|IQoJ)[A-Za-z0-9+/%]{60,}=*"), MASK),
     # An access key id, of which the last four characters may be shown.
-    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12}(?=[A-Z0-9]{4}\b)"), MASK),
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}(?=[A-Z0-9]{4}\b)"), MASK),
 )
+"""What secrets look like where they are at home."""
 _FORTY = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/])")
 """The shape of an AWS secret access key."""
 

@@ -23,6 +23,8 @@ PREFIX = "th_"
 TOKEN_BYTES = 32
 TOKEN_CHARACTERS_MAX = 1_024
 """Longer ones are refused unread."""
+USED_EVERY_S = 300.0
+"""That a token is in use is written no more often than that."""
 
 
 class Scope(StrEnum):
@@ -45,6 +47,8 @@ class TokenInfo(Value, frozen=True, kw_only=True):
     created_at: float
     bootstrap: bool = False
     """It came from the settings, and ends when they name another."""
+    used_at: float | None = None
+    """When it was last shown, or a session of it was used: up to `USED_EVERY_S` too early."""
 
     def allows(self, scope: Scope) -> bool:
         """Whether one of its scopes is or includes `scope`."""
@@ -91,8 +95,27 @@ class Tokens:
         """Whose token this is, None if nobody's. Raises `StoreUnavailable`."""
         if len(text) > TOKEN_CHARACTERS_MAX:
             return None
-        kept = await self._store.document(KIND, _hash(text))
-        return _decode(kept) if kept else None
+        return await self._used(_hash(text))
+
+    def key_of(self, text: str) -> str:
+        """What a token is kept under: its hash. It opens nothing."""
+        return _hash(text)
+
+    async def by_key(self, key: str) -> TokenInfo | None:
+        """The token that is kept under `key`, None if it was revoked. Raises `StoreUnavailable`."""
+        return await self._used(key)
+
+    async def _used(self, key: str) -> TokenInfo | None:
+        kept = await self._store.document(KIND, key)
+        info = _decode(kept) if kept else None
+        now = self._clock.now()
+        if info is not None and (info.used_at is None or abs(now - info.used_at) >= USED_EVERY_S):
+
+            def mark(kept: bytes | None) -> bytes | None:
+                return msgspec.json.encode(_decode(kept).but(used_at=now)) if kept else None
+
+            await self._store.change_document(KIND, key, mark)
+        return info
 
     async def _all(self) -> dict[str, TokenInfo]:
         return {key: _decode(kept) for key, kept in (await self._store.documents(KIND)).items()}

@@ -104,6 +104,10 @@ class AesVault:
     def __init__(self, keys: MasterKeys) -> None:
         self._keys = keys
 
+    @property
+    def kids(self) -> tuple[str, ...]:
+        return self._keys.kids
+
     def seal(self, plain: bytes, *, collection: str, owner: str, field: str) -> bytes:
         place = (collection, owner, field)
         data_key = secrets.token_bytes(KEY_BYTES)
