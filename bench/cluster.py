@@ -6,7 +6,6 @@ Everything shares this machine's cores, MongoDB too: on a small machine more wor
 
 import contextlib
 import itertools
-import os
 import secrets
 import tempfile
 import time
@@ -14,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.corpus import Shape, corpus
-from bench.forwarding import LISTENS, RUN_S_MAX, START_S, NotRight, Stage, add_source, machine, staged
+from bench.measured import machine
+from bench.product import LISTENS, RUN_S_MAX, add_source, environment
+from bench.stage import START_S, NotRight, Stage, staged
 from support.mongod import own_mongod
 from support.valkey import own_valkey
 from trailhook.cli.client import Client
@@ -33,33 +34,20 @@ def events_per_s(sources: int, workers: int, servers: Mapping[str, str]) -> floa
     with contextlib.ExitStack() as stack:
         stages = [stack.enter_context(staged(corpus(shape))) for shape in shapes]
         token = secrets.token_urlsafe(24)
-        env = {**_environment(stages, token), **servers}
+        own = {"TRAILHOOK_API_TOKEN": token, "TRAILHOOK_MASTER_KEYS": new_key(), "TRAILHOOK_WORKER_PORT": "0"}
+        env = environment(stages, {**own, **servers})
         started = [Child(role, "trailhook", [role], env) for role in ("api", *["worker"] * workers)]
         for child in started:
             stack.enter_context(child)
         api, *_ = [child.wait_for(LISTENS, START_S) for child in started]
         client = Client(api, token)
         started_s = time.monotonic()
-        added = [add_source(client, stage, shape) for stage, shape in zip(stages, shapes, strict=True)]
+        added = [add_source(client, stage, shape.name) for stage, shape in zip(stages, shapes, strict=True)]
         _wait(stages, started)
         wall_s = max(float(stage.taken()["last_at"]) for stage in stages) - started_s
         for stage, source in zip(stages, added, strict=True):
             stage.check(source["signingSecret"])
     return sum(stage.corpus.events for stage in stages) / wall_s
-
-
-def _environment(stages: list[Stage], token: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRAILHOOK_")}
-    return kept | {
-        "TRAILHOOK_API_TOKEN": token,
-        "TRAILHOOK_MASTER_KEYS": new_key(),
-        "TRAILHOOK_PORT": "0",
-        "TRAILHOOK_WORKER_PORT": "0",
-        "TRAILHOOK_LOG_LEVEL": "WARNING",
-        "TRAILHOOK_ALLOW_HTTP_CALLBACKS": "true",
-        "TRAILHOOK_ALLOW_CALLBACK_HOSTS": ",".join(stage.sink for stage in stages),
-        "TRAILHOOK_ALLOW_AWS_ENDPOINTS": ",".join(stage.stub for stage in stages),
-    }
 
 
 def _wait(stages: list[Stage], children: list[Child]) -> None:

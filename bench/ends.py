@@ -5,8 +5,9 @@ import contextlib
 import threading
 
 from bench.corpus import corpus
-from bench.forwarding import staged
 from bench.run import shapes
+from bench.s3_pages import BUCKET
+from bench.stage import staged
 
 
 def main() -> None:
@@ -16,7 +17,9 @@ def main() -> None:
     parser.add_argument("shape", choices=sorted(named))
     files = corpus(named[parser.parse_args().shape])
     with staged(files) as stage, contextlib.suppress(KeyboardInterrupt):
-        print(f"S3    http://{stage.stub}\nsink  http://{stage.sink}/\n{files.distinct:,} distinct events", flush=True)
+        print(f"S3    http://{stage.stub}  (bucket {BUCKET}, prefix AWSLogs/, path style, any keys)")
+        print(f"SQS   http://{stage.stub}/queue/{BUCKET}  (one message an object)")
+        print(f"sink  http://{stage.sink}/  ({files.distinct:,} distinct events)", flush=True)
         threading.Event().wait()
 
 

@@ -9,10 +9,11 @@ from typing import cast
 
 import uvloop
 
-from trailhook.demo.children import end_with_parent
+from trailhook.parent import end_with_parent
 
 READY = "ready at "
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
+UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 Answer = Callable[[str, bytes, bytes], bytes]

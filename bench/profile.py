@@ -5,6 +5,7 @@ import json
 import tempfile
 from pathlib import Path
 
+from bench.engines import MONGO, SQLITE
 from bench.forwarding import forward
 from bench.report import RESULTS
 from bench.run import shapes
@@ -13,16 +14,17 @@ FUNCTIONS = 3
 SMALL = 0.01
 
 
-def profiled(name: str) -> str:
+def profiled(name: str, engine: str) -> str:
     """One shape's table, in Markdown: microseconds an event, the dearest functions of each stage beside it."""
     shape = next(each for each in shapes(full=False) if each.name == name)
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "profile.json"
-        result = forward(shape, "bench.sampled", (str(out),))
+        result = forward(shape, "bench.sampled", (str(out),), engine=engine)
         stages: dict[str, dict[str, float]] = json.loads(out.read_text())
     total_s = sum(sum(functions.values()) for functions in stages.values())
     lines = [
-        f"## {name}: {result.files:,} files, {result.events:,} events, {result.cpu_s_per_million:.1f} CPU-s/M",
+        f"## {name}, {engine}: {result.files:,} files of {result.events // result.files:,} events, "
+        f"{result.cpu_s_per_million:.1f} CPU-s/M",
         "",
         "| stage | µs an event | share | most of it in |",
         "|---|---|---|---|",
@@ -41,7 +43,9 @@ def main() -> None:
     """Profile some shapes and keep what was found."""
     parser = argparse.ArgumentParser(prog="make profile ARGS=…", description=__doc__.partition("\n")[0])
     parser.add_argument("shapes", nargs="*", default=["busy", "typical", "quiet"])
-    texts = [profiled(name) for name in parser.parse_args().shapes]
+    parser.add_argument("--engine", choices=(SQLITE, MONGO), default=SQLITE)
+    asked = parser.parse_args()
+    texts = [profiled(name, asked.engine) for name in asked.shapes]
     text = "# Where the time goes\n\nStart-up included. Made by `make profile`.\n\n" + "\n\n".join(texts) + "\n"
     print(text)
     RESULTS.mkdir(parents=True, exist_ok=True)

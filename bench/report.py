@@ -1,95 +1,123 @@
-"""Results as a table, as JSON beside a baseline, and as a plot."""
+"""Results as tables, as JSON beside a baseline, and as a plot."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
-from bench.forwarding import Result
+from bench import plot
+from bench.engines import ENGINES
+from bench.result import Result
 
 RESULTS = Path(__file__).parent / "results"
-COLUMNS = ("shape", "who", "events/s", "objects/s", "CPU-s/M", "× floor", "peak MiB", "written MiB", "of baseline")
-BAR_PX = 18
-WIDTH_PX = 560
-LABEL_PX = 150
+COLOURS = {"sqlite": "#8fb8de", "mongo": "#9fcf9f"}
+OTHERS = "#cccccc"
+
+Baseline = Mapping[str, Any] | None
+
+COLUMNS: Mapping[str, Callable[[Result], str]] = {
+    "events/s": lambda each: f"{each.events_per_s:,.0f}",
+    "objects/s": lambda each: f"{each.objects_per_s:,.0f}",
+    "CPU-s/M": lambda each: f"{each.cpu_s_per_million:.1f}",
+    "× floor": lambda each: f"{each.times_floor:.1f}",
+    "mongod CPU-s/M": lambda each: "" if (spent := each.store_cpu_s_per_million) is None else f"{spent:.1f}",
+    "peak MiB": lambda each: f"{each.cost.peak_mib:.0f}",
+    "written MiB": lambda each: f"{each.written_mib:.0f}",
+    "p50 ms": lambda each: _delay(each, "p50"),
+    "p95 ms": lambda each: _delay(each, "p95"),
+}
+WHEN_IDLE = frozenset({"peak MiB", "p50 ms", "p95 ms"})
+"""What says something of a product that mostly waits."""
 
 
-def table(results: Sequence[Result], baseline: dict[str, Any] | None) -> str:
-    """The figures, one shape a line, in Markdown."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(_cells(each, baseline)) + " |" for each in results]
-    for each in results:
-        if delays := each.listed_to_answered_ms:
-            lines += ["", f"From listed to answered, idle, {delays['files']} files: "]
-            lines[-1] += f"p50 {delays['p50']:.0f} ms, p95 {delays['p95']:.0f} ms."
-    return "\n".join(lines)
+def table(results: Sequence[Result], baseline: Baseline) -> str:
+    """The figures, a run a line."""
+    rows = [
+        [each.shape, each.who]
+        + [show(each) if not each.idle or name in WHEN_IDLE else "" for name, show in COLUMNS.items()]
+        + [_of_baseline(each, baseline)]
+        for each in results
+    ]
+    return markdown(["shape", "who", *COLUMNS, "of baseline"], rows)
 
 
-def _cells(result: Result, baseline: dict[str, Any] | None) -> tuple[str, ...]:
-    if result.listed_to_answered_ms:
-        return (result.shape, result.who, "", "", "", "", f"{result.peak_mib:.0f}", "", "")
-    return (
-        result.shape,
-        result.who,
-        f"{result.events_per_s:,.0f}",
-        f"{result.objects_per_s:,.0f}",
-        f"{result.cpu_s_per_million:.1f}",
-        f"{result.times_floor:.1f}",
-        f"{result.peak_mib:.0f}",
-        f"{result.written_mib:.0f}",
-        _of_baseline(result, baseline),
-    )
+def cores(results: Sequence[Result]) -> str:
+    """How busy each process was, in hundredths of a core, while the product forwarded."""
+    rows = [
+        [each.shape, each.who, *(_share(each, name) for name in ("product", "helpers", "mongod", "stub", "sink"))]
+        for each in results
+        if not each.idle
+    ]
+    return markdown(["shape", "who", "forwarder", "of it helpers", "mongod", "S3 stub", "sink"], rows)
 
 
-def _of_baseline(result: Result, baseline: dict[str, Any] | None) -> str:
-    """CPU time against the baseline's, both as multiples of the floor: machines differ, ratios less."""
-    for each in (baseline or {}).get("results", ()):
-        if (each["shape"], each["who"]) == (result.shape, result.who):
-            return f"{result.times_floor / each['times_floor']:.2f}"
-    return ""
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
 
 
-def read(path: Path) -> dict[str, Any] | None:
+def described(machine: Mapping[str, str]) -> str:
+    """The machine, in a line."""
+    return ", ".join(f"{name} {value}" for name, value in machine.items())
+
+
+def read(path: Path) -> Baseline:
     """Results kept earlier, None if there are none."""
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def keep(path: Path, results: Sequence[Result], machine: dict[str, str]) -> None:
-    """Write the results, and the plot beside them."""
+def keep(path: Path, results: Sequence[Result], machine: Mapping[str, str], baseline: Baseline) -> None:
+    """Write the results as JSON, and beside it the tables and the plot."""
     path.parent.mkdir(parents=True, exist_ok=True)
     at = datetime.now(UTC).isoformat(timespec="seconds")
     document = {"at": at, "machine": machine, "results": [each.document() for each in results]}
     path.write_text(json.dumps(document, indent=1) + "\n")
-    path.with_suffix(".svg").write_text(plot(results))
+    path.with_suffix(".svg").write_text(_plot(results))
+    path.with_suffix(".md").write_text(_page(path.stem, at, machine, results, baseline))
 
 
-def plot(results: Sequence[Result]) -> str:
-    """CPU seconds per million events as bars, each with its floor in a darker tone."""
-    shown = [each for each in results if not each.listed_to_answered_ms]
-    most = max((each.cpu_s_per_million for each in shown if each.who == "trailhook"), default=1.0)
-    bars = "\n".join(_bar(index, each, most) for index, each in enumerate(shown))
-    height = (len(shown) + 2) * (BAR_PX + 6)
-    title = "CPU seconds per million events; dark: the floor (inflate, split, join)"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LABEL_PX + WIDTH_PX + 90}" height="{height}" '
-        f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#fff"/>\n'
-        f'<text x="8" y="16">{title}</text>\n{bars}\n</svg>\n'
-    )
+def _page(name: str, at: str, machine: Mapping[str, str], results: Sequence[Result], baseline: Baseline) -> str:
+    parts = [
+        f"# {name}: what forwarding takes",
+        f"{at[:10]}, {described(machine)}. What the columns mean: [README](../README.md). Every run was proven right.",
+        table(results, baseline),
+        f"![CPU seconds per million events]({name}.svg)",
+        "How busy each process was, in hundredths of a core, from the start to the last answer:",
+        cores(results),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
-def _bar(index: int, result: Result, most: float) -> str:
-    y = (index + 1) * (BAR_PX + 6)
-    floor = result.floor_cpu_s / result.events * 1e6
-    width = min(result.cpu_s_per_million / most, 1.0) * WIDTH_PX
-    over = " …" if result.cpu_s_per_million > most else ""
-    fill = "#8fb8de" if result.who == "trailhook" else "#cccccc"
-    middle = y + BAR_PX - 5
-    return (
-        f'<text x="8" y="{middle}">{escape(result.shape)}, {escape(result.who)}</text>'
-        f'<rect x="{LABEL_PX}" y="{y}" width="{width:.0f}" height="{BAR_PX}" fill="{fill}"/>'
-        f'<rect x="{LABEL_PX}" y="{y}" width="{min(floor / most, 1.0) * WIDTH_PX:.0f}" height="{BAR_PX}" '
-        f'fill="#31587d"/>'
-        f'<text x="{LABEL_PX + width + 6:.0f}" y="{middle}">{result.cpu_s_per_million:.1f}{over}</text>'
-    )
+def _plot(results: Sequence[Result]) -> str:
+    shown = [each for each in results if not each.idle]
+    most = max((each.cpu_s_per_million for each in shown if each.who in ENGINES), default=1.0)
+    drawn = [
+        plot.Bar(
+            f"{each.shape}, {each.who}",
+            each.cpu_s_per_million,
+            each.floor_cpu_s / each.events * 1e6,
+            COLOURS.get(each.who, OTHERS),
+        )
+        for each in shown
+    ]
+    return plot.bars("CPU seconds per million events; dark: the floor (inflate, split, join)", drawn, most)
+
+
+def _delay(result: Result, name: str) -> str:
+    return f"{result.listed_to_answered_ms[name]:,.0f}" if result.listed_to_answered_ms else ""
+
+
+def _share(result: Result, name: str) -> str:
+    cost = result.cost if name == "product" else result.beside.get(name)
+    return "" if cost is None else f"{cost.cpu_s / result.wall_s:.0%}"
+
+
+def _of_baseline(result: Result, baseline: Baseline) -> str:
+    """CPU time against the baseline's, both as multiples of the floor: machines differ, ratios less."""
+    if result.idle or not baseline:
+        return ""
+    for each in baseline["results"]:
+        if (each["shape"], each["who"]) == (result.shape, result.who):
+            return f"{result.times_floor / each['times_floor']:.2f}"
+    return ""

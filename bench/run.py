@@ -6,15 +6,22 @@ byte and well signed, has no result.
 """
 
 import argparse
-import platform
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench import path, report
 from bench.corpus import Shape
-from bench.forwarding import Result, forward, machine, naive
+from bench.engines import ENGINES, MONGO
+from bench.forwarding import forward
+from bench.measured import machine
+from bench.peers.run import NAIVE, PEERS, Peer, through
+from bench.result import Result
 
 BASELINE = "baseline"
 LATEST = "latest"
+BOTH = "both"
+PEER_SHAPES = ("busy", "typical")
+QUICK_MONGO_SHAPES = ("busy", "quiet")
 
 
 def shapes(full: bool) -> list[Shape]:
@@ -24,7 +31,7 @@ def shapes(full: bool) -> list[Shape]:
         Shape("busy", 60 * times, 2_000),
         Shape("typical", 1_000 * times, 53),
         Shape("quiet", 4_000 * times, 5),
-        Shape("big", 1, 230_000),
+        Shape("big", 1, 330_000),
         Shape("repeats", 1_000 * times, 53, repeat_share=0.21),
         Shape("replay", 60 * times, 2_000, waves=2),
         Shape("single", 100 * times, 53, options=(("format", "single"),)),
@@ -32,46 +39,71 @@ def shapes(full: bool) -> list[Shape]:
     ]
 
 
-def measured(wanted: list[Shape], *, rounds: int, peer: bool) -> list[Result]:
-    """Each shape, the best of some rounds by CPU time; the peer on the first two."""
-    results = []
-    for shape in wanted:
-        results.append(min((forward(shape) for _ in range(rounds)), key=lambda each: each.cpu_s))
-        _tell(results[-1])
-        if peer and shape.name in ("busy", "typical"):
-            results.append(naive(shape))
-            _tell(results[-1])
-    return results
+def planned(options: argparse.Namespace) -> Iterator[tuple[Shape, str | Peer]]:
+    """Each shape with the engines and the other forwarders that it is to go through."""
+    engines = ENGINES if options.engine in (None, BOTH) else (options.engine,)
+    for shape in shapes(options.full):
+        if options.only and shape.name not in options.only:
+            continue
+        for engine in engines:
+            left_out = engine == MONGO and not (options.full or shape.name in QUICK_MONGO_SHAPES)
+            if options.engine or options.only or not left_out:
+                yield shape, engine
+        if shape.name in PEER_SHAPES:
+            yield from ((shape, peer) for peer in _peers(options))
 
 
-def _tell(result: Result) -> None:
-    print(
-        f"  {result.shape:8} {result.who:9} {result.cpu_s_per_million:8.1f} CPU-s/M {result.wall_s:7.2f} s", flush=True
-    )
+def _peers(options: argparse.Namespace) -> Sequence[Peer]:
+    if options.peers:
+        return PEERS
+    return () if options.only or options.engine else (NAIVE,)
+
+
+def measured(plan: Iterator[tuple[Shape, str | Peer]], rounds: int, workers: int) -> Iterator[Result]:
+    """Each run as it ends, the best of some rounds by CPU time."""
+    for shape, who in plan:
+        runs = (
+            forward(shape, engine=who, workers=workers) if isinstance(who, str) else through(who, shape)
+            for _ in range(rounds)
+        )
+        yield min(runs, key=lambda each: each.cost.cpu_s)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__.partition("\n")[0])
+    parser.add_argument("--full", action="store_true", help="four times as much of everything, on both engines")
+    parser.add_argument("--engine", choices=(*ENGINES, BOTH), help="by default sqlite, and mongo for a shape or two")
+    parser.add_argument("--only", action="append", default=[], metavar="SHAPE", help="some shapes only, and no peer")
+    parser.add_argument("--peers", action="store_true", help="every other forwarder too: see make bench-peers")
+    parser.add_argument("--rounds", type=int, default=1, help="the best of so many counts (default 1)")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the product (default 1)")
+    parser.add_argument("--keep", metavar="NAME", help=f"keep under this name (whole runs are kept as {LATEST})")
+    parser.add_argument("--path", action="store_true", help="measure the pure path by stages instead")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Measure, tell, keep."""
-    parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__.partition("\n")[0])
-    parser.add_argument("--full", action="store_true", help="four times as much of everything")
-    parser.add_argument("--only", action="append", default=[], metavar="SHAPE", help="some shapes only, and no peer")
-    parser.add_argument("--rounds", type=int, default=1, help="the best of so many counts (default 1)")
-    parser.add_argument("--keep", default=LATEST, metavar="NAME", help=f"keep under this name (default {LATEST})")
-    parser.add_argument("--path", action="store_true", help="measure the pure path by stages instead")
-    options = parser.parse_args()
+    options = _options()
     if options.path:
         path.main([])
         return
     here = machine()
-    print(f"{platform.machine()}, {', '.join(f'{name} {value}' for name, value in here.items())}", flush=True)
-    wanted = [each for each in shapes(options.full) if not options.only or each.name in options.only]
-    results = measured(wanted, rounds=options.rounds, peer=not options.only)
+    print(report.described(here), flush=True)
+    results = []
+    for result in measured(planned(options), options.rounds, options.workers):
+        results.append(result)
+        print(
+            f"  {result.shape:8} {result.who:12} {result.cpu_s_per_million:8.1f} CPU-s/M {result.wall_s:7.2f} s",
+            flush=True,
+        )
     size = "full" if options.full else "quick"
     baseline = report.read(report.RESULTS / f"{BASELINE}-{size}.json")
-    print("\n" + report.table(results, baseline))
-    if not options.only:
-        kept = Path(report.RESULTS / f"{options.keep}-{size}.json")
-        report.keep(kept, results, here)
+    print(f"\n{report.table(results, baseline)}\n\n{report.cores(results)}")
+    whole = not options.only and options.engine in (None, BOTH) and options.workers == 1
+    if name := options.keep or (LATEST if whole else None):
+        kept = Path(report.RESULTS / f"{name}-{size}.json")
+        report.keep(kept, results, here, baseline)
         print(f"\nKept in {kept}")
 
 

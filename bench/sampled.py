@@ -15,7 +15,7 @@ from types import FrameType
 
 import trailhook
 from trailhook.cli.main import main
-from trailhook.demo.children import end_with_parent
+from trailhook.parent import end_with_parent
 
 EVERY_S = 0.002
 SWITCH_S = 0.0001

@@ -1,23 +1,21 @@
 """The forwarder that one writes on a first afternoon: boto3, json, requests, a POST for each file.
 
-`python -m bench.peer S3_URL WEBHOOK_URL`. It keeps nothing, signs nothing and forgets everything when it ends; the only
-thing it shares with Trailhook is what comes out.
+`python -m bench.peers.naive S3_URL WEBHOOK_URL`. It keeps nothing, signs nothing and forgets everything when it ends.
 """
 
 import gzip
 import json
 import sys
-import threading
 
 import boto3
 import requests
 
-from bench.s3_stub import BUCKET
-from trailhook.demo.children import end_with_parent
+from bench.peers.posting import post
+from bench.s3_pages import BUCKET
 
 
 def main(endpoint: str, webhook: str) -> None:
-    """Forward the bucket once, then wait to be ended."""
+    """Forward the bucket once, then wait for the end of the input."""
     s3 = boto3.client(
         "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
     )
@@ -30,14 +28,9 @@ def main(endpoint: str, webhook: str) -> None:
             fresh = [each for each in json.loads(gzip.decompress(body))["Records"] if each["eventID"] not in seen]
             seen.update(each["eventID"] for each in fresh)
             if fresh:
-                data = {"sourceId": "naive", "count": len(fresh), "events": fresh}
-                text = json.dumps(
-                    {"type": "cloudtrail.events", "data": data}, ensure_ascii=False, separators=(",", ":")
-                )
-                session.post(webhook, text.encode(), timeout=30).raise_for_status()
-    threading.Event().wait()
+                post(session, webhook, "naive", fresh)
+    sys.stdin.read()
 
 
 if __name__ == "__main__":
-    end_with_parent()
     main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""What becomes of cost and memory as an installation grows: straight lines, or better, is what is wanted."""
