@@ -11,18 +11,20 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from trailhook import __version__, body
+from trailhook import body
 from trailhook.clock import Clock
 from trailhook.conditions import NEEDS_ATTENTION
 from trailhook.delivery import breaker, settle, sign
+from trailhook.delivery.headers import AGENT, kept_of_request, of_batch
 from trailhook.delivery.outcome import Outcome, Verdict, judge
 from trailhook.errors import Invalid, KeyUnavailable, LeaseLost, TrailhookError
-from trailhook.model import Attempt, Batch, BatchState, Condition, Lane, NewBatch, Source
+from trailhook.model import Attempt, Batch, BatchKind, BatchState, Condition, Lane, NewBatch, Source
 from trailhook.net.base import Answer, Request, Transport
 from trailhook.security.secrets import SourceSecrets
 from trailhook.settings import Settings
 from trailhook.store.base import Settlement, Store
 from trailhook.telemetry import Metrics
+from trailhook.tracing import UNTRACED, Span, Tracing, header
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ class Deliverer:
         clock: Clock,
         metrics: Metrics,
         rng: random.Random,
+        laid_out: body.LaidOut | None = None,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._store = store
         self._transport = transport
@@ -56,6 +60,8 @@ class Deliverer:
         self._clock = clock
         self._metrics = metrics
         self._rng = rng
+        self._laid_out = laid_out
+        self._tracing = tracing
 
     async def run(self, source_id: str) -> None:
         """Send whatever is due. Ends when nothing is, when the lane, the user or a full list says wait, or after
@@ -148,15 +154,17 @@ class Deliverer:
 
     async def _deliver(self, source: Source, batch: Batch) -> BatchState | None:
         """Send it once and settle it; the state that leaves it in, None if it was taken over elsewhere."""
+        span = self._tracing.attempt(batch)
         try:
-            request = self._request(source, batch, attempt=batch.attempts + 1)
+            request = self._request(source, batch, attempt=batch.attempts + 1, span=span)
         except Invalid as error:
             return await self._bury(batch, str(error))
         except KeyUnavailable as error:
             log.error("cannot sign: %s", error, extra={"source": source.id, "batch": batch.id})
             return await self._settle(batch, Settlement(state=BatchState.WAITING, due_at=self._clock.now() + 60.0))
         started_at = self._clock.now()
-        verdict = await self._send(request, self._secrets.headers(source))
+        own = self._secrets.headers(source)
+        verdict = await self._send(request, own)
         took_s = max(0.0, self._clock.now() - started_at)
         lane, turned = await self._move_lane(source, verdict)
         attempt = Attempt(
@@ -167,28 +175,26 @@ class Deliverer:
             status=verdict.status,
             error=verdict.error,
             answer=verdict.answer,
+            sent=kept_of_request(request.headers, own),
+            received=verdict.received,
         )
         self._metrics.attempt(source.id, verdict.outcome, took_s)
+        self._tracing.attempted(span, batch, attempt)
         state = await self._settle(batch, self._settlement(source, batch, verdict, lane, attempt))
         if turned:
             await self._tell(source.id)
         return state
 
-    def _request(self, source: Source, batch: NewBatch, *, attempt: int) -> Request:
-        wire = body.wire(batch)
+    def _request(self, source: Source, batch: NewBatch, *, attempt: int, span: Span | None = None) -> Request:
+        wire = body.wire(batch, self._laid_out)
+        own = self._secrets.headers(source)
         headers = [
-            ("content-type", batch.content_type),
-            ("user-agent", f"Trailhook/{__version__}"),
-            ("accept-encoding", "identity"),
-            ("x-trailhook-source", source.id),
-            ("x-trailhook-attempt", str(attempt)),
+            *of_batch(batch, source.id, attempt),
+            AGENT,
             *sign.headers(batch.id, wire, self._clock.now(), self._secrets.signing(source, self._clock.now())),
-            *self._secrets.headers(source).items(),
+            *header(span, own),
+            *own.items(),
         ]
-        if batch.content_encoding:
-            headers.append(("content-encoding", batch.content_encoding))
-        if batch.parent:
-            headers.append(("x-trailhook-parent", batch.parent))
         return Request(
             method="POST",
             url=source.callback_url,
@@ -260,11 +266,16 @@ class Deliverer:
         try:
             await self._store.settle(batch, settlement)
         except LeaseLost:
-            log.info("batch was settled or taken over elsewhere", extra={"batch": batch.id})
+            told = {"source": batch.source_id, "batch": batch.id}
+            log.info("batch was settled or taken over elsewhere", extra=told)
             return None
+        if settlement.children:
+            self._tracing.split(batch, settlement.children, self._clock.now())
         if settlement.state is BatchState.DELIVERED:
-            self._metrics.events(batch.source_id, "sent", batch.count)
+            outcome = "replayed" if batch.kind is BatchKind.REPLAY else "sent"
+            self._metrics.events(batch.source_id, outcome, batch.count)
         elif settlement.state is BatchState.DEAD:
             log.warning("dead letter", extra={"source": batch.source_id, "batch": batch.id})
-            self._metrics.events(batch.source_id, "dead_lettered", batch.count)
+            if batch.kind is not BatchKind.REPLAY:
+                self._metrics.events(batch.source_id, "dead_lettered", batch.count)
         return settlement.state

@@ -5,6 +5,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
 
+from trailhook.delivery.headers import kept_of_answer
 from trailhook.errors import KeyUnavailable, Refused, StoreUnavailable, TrailhookError
 from trailhook.model import Value
 from trailhook.net.base import Answer, CertificateRefused, ExchangeFailed
@@ -43,6 +44,8 @@ class Verdict(Value, frozen=True, kw_only=True):
     """One sentence, empty when delivered."""
     answer: str = ""
     """The beginning of the answer's body, redacted."""
+    received: tuple[tuple[str, str], ...] = ()
+    """A few of the answer's headers, redacted."""
     remedy: str = ""
 
 
@@ -80,9 +83,11 @@ def judge(result: Answer | Exception, *, now: float, kept_bytes: int, secrets: I
 
     At most `kept_bytes` of the answer are kept, with `secrets` and whatever looks like one taken out first.
     """
+    secrets = tuple(secrets)
     if isinstance(result, Answer):
         verdict = _of_answer(result, now)
-        return verdict.but(answer=_kept(result.body, kept_bytes, secrets))
+        received = kept_of_answer(result.headers, secrets)
+        return verdict.but(answer=_kept(result.body, kept_bytes, secrets), received=received)
     verdict = _of_error(result)
     return verdict.but(error=redact(verdict.error, secrets))
 

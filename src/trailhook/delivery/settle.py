@@ -80,7 +80,7 @@ def _refused(batch: Batch, verdict: Verdict, now: float, rng: random.Random) -> 
 
 def _divided(batch: Batch, verdict: Verdict, refusals: int) -> Decision:
     """In two; what cannot be divided is a dead letter."""
-    divisible = batch.kind is BatchKind.EVENTS and batch.count > 1
+    divisible = batch.kind is not BatchKind.NOTICE and batch.count > 1
     state = BatchState.SPLIT if divisible else BatchState.DEAD
     return Decision(state=state, refusals=refusals, reason=verdict.error)
 

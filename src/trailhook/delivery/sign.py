@@ -69,5 +69,6 @@ def parse_secret(text: str) -> bytes:
 
 
 def _signature(batch_id: str, timestamp: str, body: bytes, secret: bytes) -> str:
-    digest = hmac.digest(secret, f"{batch_id}.{timestamp}.".encode() + body, "sha256")
-    return f"{VERSION},{base64.b64encode(digest).decode()}"
+    signed = hmac.new(secret, f"{batch_id}.{timestamp}.".encode(), "sha256")
+    signed.update(body)
+    return f"{VERSION},{base64.b64encode(signed.digest()).decode()}"
