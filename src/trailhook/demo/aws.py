@@ -1,16 +1,25 @@
-"""The simulated AWS account: moto's S3 in a process of its own, and the few calls that the demo makes to it."""
+"""The simulated AWS account: moto and what it lacks, in a process of their own, and the few calls the demo makes."""
 
 import http.client
+import itertools
 import logging
 import signal
 import threading
+import time
 from urllib.parse import quote
 
-from trailhook.demo.children import end_with_parent
+from trailhook.demo.digests import PublicKeys
+from trailhook.demo.events import ACCOUNTS, REGIONS
+from trailhook.demo.history import Recorder
+from trailhook.demo.lookup_events import LookupEvents
+from trailhook.demo.validation import Validation
 from trailhook.errors import TrailhookError
+from trailhook.parent import end_with_parent
 
 READY = "Simulated AWS at "
 TIMEOUT_S = 10.0
+HISTORY_EVENTS_MAX = 20_000
+"""What LookupEvents knows of an account and region: some 50 MB, for the demo may run for days."""
 
 
 class BucketFailed(TrailhookError):
@@ -46,17 +55,24 @@ class Bucket:
 
 
 def main() -> None:
-    """Serve S3 on a free loopback port until SIGTERM, or until the demo is gone."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - slow, and only the child needs it
+    """Serve S3, SQS and CloudTrail's questions on a free loopback port until SIGTERM, or until the demo is gone."""
+    from moto.moto_server import werkzeug_app as moto  # noqa: PLC0415 - slow, and only the child needs it
+    from werkzeug.serving import make_server  # noqa: PLC0415
 
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     end_with_parent()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    print(f"{READY}{host}:{port}", flush=True)
+    keys = PublicKeys(app=moto.DomainDispatcherApplication(moto.create_backend_app))
+    history = LookupEvents(
+        app=Validation(keys, keys, places=list(itertools.product(ACCOUNTS, REGIONS)), now=time.time),
+        now=time.time,
+        account=ACCOUNTS[0],
+        kept_max=HISTORY_EVENTS_MAX,
+    )
+    server = make_server("127.0.0.1", 0, Recorder(history), threaded=True, request_handler=moto.MotoRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(f"{READY}127.0.0.1:{server.server_port}", flush=True)
     stop.wait()
 
 

@@ -5,9 +5,7 @@ the pipe breaks. A child is a process group of its own, so that a Ctrl-C reaches
 children in their order.
 """
 
-import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -30,10 +28,18 @@ class ChildFailed(TrailhookError):
 class Child:
     """One Python module, running in a process of its own while it is entered."""
 
-    def __init__(self, name: str, module: str, arguments: Sequence[str] = (), environ: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        arguments: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+        *,
+        python: str = sys.executable,
+    ) -> None:
         self._name = name
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
-            [sys.executable, "-m", module, *arguments],
+        self._process = subprocess.Popen(  # noqa: S603 - an interpreter of ours, a module of ours
+            [python, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -108,14 +114,3 @@ class Child:
 
     def _failure(self, what: str) -> ChildFailed:
         return ChildFailed(f"The {self._name} {what}. {self.last_words}")
-
-
-def end_with_parent() -> None:
-    """In a child: end, as if told to, once the demo is gone."""
-
-    def watch() -> None:
-        while os.read(0, 1):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -26,13 +26,12 @@ REPEAT_WITHIN_FILES = 60
 CATCH_UP_RATE = 0.6
 """How readily the next file is a repeat while the share is not reached."""
 INSIGHT_RATE = 0.02
-DIGEST_RATE = 0.02
 LARGE_RATE = 0.004
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedFile:
-    """One object for the bucket. `records` are the exact bytes of its records: none in a digest."""
+    """One object for the bucket. `records` are the exact bytes of its records."""
 
     key: str
     body_gz: bytes
@@ -60,8 +59,6 @@ class Generator:
     files: int = 0
     _hashes: dict[EventKey, bytes] = field(default_factory=dict)
     _recent: deque[_Fresh] = field(default_factory=lambda: deque(maxlen=REPEAT_WITHIN_FILES))
-    _digests: set[str] = field(default_factory=set)
-    """Their keys: there is one for each account, region and stamp."""
     _chance: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,11 +73,7 @@ class Generator:
         """The next object, as it would turn up in the bucket at `now`."""
         self.files += 1
         stamp_at = self._stamp(now)
-        kind = self._chance.random()
-        if kind < DIGEST_RATE and (digest := self._digest(stamp_at)).key not in self._digests:
-            self._digests.add(digest.key)
-            return digest
-        if DIGEST_RATE <= kind < DIGEST_RATE + INSIGHT_RATE:
+        if self._chance.random() < INSIGHT_RATE:
             return self._insights(stamp_at)
         if self._recent and self.repeats < REPEAT_SHARE * self.records and self._chance.random() < CATCH_UP_RATE:
             return self._repeat(stamp_at)
@@ -113,14 +106,6 @@ class Generator:
         records = tuple(self._chance.sample(fresh.records, count))
         self.repeats += count
         return self._file("CloudTrail", fresh.account, fresh.region, max(stamp_at, fresh.stamp_at), records)
-
-    def _digest(self, stamp_at: int) -> GeneratedFile:
-        """A sibling that is no log: it has no `Records`."""
-        account, region = self._place()
-        body = {"awsAccountId": account, "digestStartTime": _time(stamp_at - 3600), "digestEndTime": _time(stamp_at)}
-        name = f"{account}_CloudTrail-Digest_{region}_management-events_{region}_{_compact(stamp_at, '%H%M%SZ')}"
-        key = f"{_folder('CloudTrail-Digest', account, region, stamp_at)}/{name}.json.gz"
-        return GeneratedFile(key, _zipped(events.encoded({**body, "logFiles": []})), ())
 
     def _file(self, kind: str, account: str, region: str, stamp_at: int, records: Sequence[bytes]) -> GeneratedFile:
         self.records += len(records)
@@ -157,10 +142,6 @@ def _folder(kind: str, account: str, region: str, at: float) -> str:
 
 def _compact(at: float, time_of_day: str) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT" + time_of_day)
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _zipped(body: bytes) -> bytes:

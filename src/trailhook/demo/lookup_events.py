@@ -10,6 +10,7 @@ import hashlib
 import json
 import random
 import re
+import sys
 import threading
 from bisect import insort
 from collections import defaultdict
@@ -59,8 +60,12 @@ class LookupEvents:
     now: Callable[[], float]
     throttled_share: float = 0.0
     """How many of the requests within the budget are throttled all the same, as when the console is in use."""
+    account: str = ACCOUNT
+    """Whose keys those are that nobody has told of."""
     accounts: dict[str, str] = field(default_factory=dict)
     """Account by access key id."""
+    kept_max: int = sys.maxsize
+    """How many events of one account and region are kept: the newest."""
     refused_keys: dict[str, tuple[str, str]] = field(default_factory=dict)
     """By access key id: the code and the message of the refusal. See `EXPIRED`, `INVALID` and `DENIED`."""
     requests: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -86,7 +91,9 @@ class LookupEvents:
         with self._lock:
             self._added += 1
             event = _Event((at, self._added), appears_at, category, _described(fields, record.decode(), at))
-            insort(self._events[account, region], event)
+            events = self._events[account, region]
+            insort(events, event)
+            del events[: -self.kept_max]
 
     def busiest(self, account: str = ACCOUNT, region: str = "us-east-1") -> int:
         """The most requests that came within any one second."""
@@ -115,7 +122,7 @@ class LookupEvents:
         if scope is None:
             raise Refusal("MissingAuthenticationTokenException", "Missing Authentication Token")
         key, region = scope[1], scope[2]
-        account = self.accounts.get(key, ACCOUNT)
+        account = self.accounts.get(key, self.account)
         now = self.now()
         with self._lock:
             self._spend(account, region, now)

@@ -21,6 +21,7 @@ from rich.status import Status
 
 from trailhook.cli.client import Client
 from trailhook.cli.hooks import HookServer
+from trailhook.clock import rfc3339
 from trailhook.demo import aws
 from trailhook.demo.aws import Bucket
 from trailhook.demo.children import Child
@@ -106,8 +107,15 @@ def _set_up(stack: ExitStack, data_dir: Path | None, console: Console) -> Stage:
     client = Client(product.wait_for(LISTENS, START_S), token)
     source = client.call("POST", "add-source", body=_source(server.address, cloud_address))
     receiver.trust(source["signingSecret"])
+    link = client.call("POST", "sign-in-links")["path"]
+    console.print(f"Dashboard   {client.url}{link}\n            (signs a browser in once)", soft_wrap=True)
     console.print(f"Trailhook   {client.url}\nAPI token   {token}\nSource      {source['id']}", soft_wrap=True)
     console.print(f"Webhook     http://{server.address}/\nBucket      s3://{BUCKET} at http://{cloud_address}")
+    console.print(
+        f"Proof       trailhook verify {source['id']} --from {rfc3339(time.time())} --to …\n"
+        "            (CloudTrail's digests come every minute here)",
+        soft_wrap=True,
+    )
     return Stage(bucket, receiver, (cloud, product), client, source["id"])
 
 
@@ -189,6 +197,7 @@ def _source(callback: str, cloud: str) -> dict[str, object]:
         "s3Prefix": "AWSLogs/",
         "endpointUrl": f"http://{cloud}",
         "startFrom": "beginning",
+        "verifyIntegrity": True,
     }
 
 
