@@ -7,34 +7,52 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trailhook import body
+from trailhook.backfill import Backfills
+from trailhook.backfilling import Backfiller
 from trailhook.clock import Clock
+from trailhook.completeness import Completeness
 from trailhook.delivery.deliver import Deliverer
 from trailhook.errors import CredentialsInvalid, KeyUnavailable, SettingsError
+from trailhook.holding import Verified
 from trailhook.intake.intake import Intake
+from trailhook.intake.readers import InThreads, Reader
+from trailhook.intake.reading import Bounds
+from trailhook.intake.reading_processes import InProcesses
 from trailhook.jobs import Jobs
 from trailhook.model import Source
 from trailhook.net.base import Transport
 from trailhook.net.guard import Guard
 from trailhook.net.transport import HttpTransport
 from trailhook.notify import Notifier
+from trailhook.notify_elsewhere import Elsewhere, NotifyUrls
 from trailhook.preflight import Preflight
 from trailhook.queue.base import Queue
 from trailhook.queue.local import LocalQueue
-from trailhook.queue.redis import RedisQueue
+from trailhook.search.log import EventSearch
+from trailhook.search.tail import Tails
 from trailhook.security.base import Vault
 from trailhook.security.secrets import SourceSecrets
+from trailhook.security.sessions import Sessions
 from trailhook.security.tokens import Scope, Tokens
 from trailhook.security.vault import AesVault, MasterKeys, key_check, load_or_create_key_file, verify_key_check
 from trailhook.settings import Settings
+from trailhook.sources.aws import AwsHttp
 from trailhook.sources.aws_identity import Identities
-from trailhook.sources.base import Access, WayIn
+from trailhook.sources.base import Access, History, WayIn
+from trailhook.sources.digests import Digests
 from trailhook.sources.lookup import LookupEvents
+from trailhook.sources.lookup_history import LookupHistory
 from trailhook.sources.s3 import S3Polling
+from trailhook.sources.s3_history import S3History
 from trailhook.sources.sqs import SqsNotifications
+from trailhook.sources.trails import Trails
+from trailhook.sources.vouchers import Vouchers
 from trailhook.store.base import Limits, Store
 from trailhook.store.ownership import own
 from trailhook.store.sqlite import SqliteStore
 from trailhook.telemetry import Metrics
+from trailhook.tracing import UNTRACED, Tracing
+from trailhook.watch import Watch
 
 STORE_FILE = "trailhook.sqlite"
 KEY_FILE = "master.keys"
@@ -53,11 +71,17 @@ class Parts:
     vault: Vault
     secrets: SourceSecrets
     tokens: Tokens
+    sessions: Sessions
+    tails: Tails
     callback_guard: Guard
     aws_guard: Guard
     callbacks: Transport
     aws: Transport
     metrics: Metrics
+    tracing: Tracing
+    laid_out: body.LaidOut
+    reader: Reader
+    notify_urls: NotifyUrls
 
 
 @asynccontextmanager
@@ -70,6 +94,7 @@ async def build(
     set cannot work.
     """
     _check(settings)
+    notify_urls = NotifyUrls(settings.notify_urls, timeout_s=settings.notify_timeout_s)
     async with AsyncExitStack() as stack:
         if settings.mongodb_url is None:
             _make_data_dir(settings.data_dir)
@@ -83,6 +108,7 @@ async def build(
         elif first_token:
             await _first_token(store, tokens, announce)
         callback_guard, aws_guard = Guard.for_callbacks(settings), Guard.for_aws(settings)
+        laid_out = body.LaidOut(settings.laid_out_bytes_max)
         yield Parts(
             settings=settings,
             clock=clock,
@@ -91,11 +117,19 @@ async def build(
             vault=vault,
             secrets=SourceSecrets(vault),
             tokens=tokens,
+            sessions=Sessions(
+                store, tokens, clock, idle_s=settings.session_idle_s, age_s_max=settings.session_age_s_max
+            ),
+            tails=Tails(most=settings.tails_max),
             callback_guard=callback_guard,
             aws_guard=aws_guard,
             callbacks=await stack.enter_async_context(HttpTransport(callback_guard, settings)),
             aws=await stack.enter_async_context(HttpTransport(aws_guard, settings)),
             metrics=Metrics(),
+            tracing=await stack.enter_async_context(_tracing(settings)),
+            laid_out=laid_out,
+            reader=await stack.enter_async_context(_reader(settings, laid_out, clock)),
+            notify_urls=notify_urls,
         )
 
 
@@ -114,6 +148,9 @@ def jobs(parts: Parts, rng: random.Random) -> Jobs:
         clock=parts.clock,
         metrics=parts.metrics,
         rng=rng,
+        laid_out=parts.laid_out,
+        tracing=parts.tracing,
+        reader=parts.reader,
     )
     return Jobs(
         store=parts.store,
@@ -122,8 +159,20 @@ def jobs(parts: Parts, rng: random.Random) -> Jobs:
         listening=listening,
         access=access,
         intake=intake,
+        backfiller=Backfiller(
+            store=parts.store,
+            queue=parts.queue,
+            histories=_histories(parts),
+            access=access,
+            intake=intake,
+            settings=parts.settings,
+            clock=parts.clock,
+            rng=rng,
+        ),
         deliverer=_deliverer(parts, notifier, rng),
         notifier=notifier,
+        elsewhere=Elsewhere(parts.store, parts.notify_urls, parts.settings, parts.clock, parts.metrics),
+        watch=_watch(parts, notifier),
         settings=parts.settings,
         clock=parts.clock,
         rng=rng,
@@ -138,6 +187,35 @@ def preflight(parts: Parts) -> Preflight:
         ways=ways,
         access=_access(parts),
         ping=_deliverer(parts, _notifier(parts), rng).ping,
+        within_s=parts.settings.preflight_timeout_s,
+        clock=parts.clock,
+    )
+
+
+def completeness(parts: Parts) -> Completeness:
+    """What holds a source against CloudTrail's digests, over these parts."""
+    identities = Identities(parts.aws, parts.settings, parts.clock, on_request=parts.metrics.aws_request)
+    return Completeness(
+        store=parts.store,
+        queue=parts.queue,
+        digests=Digests(parts.aws, identities, parts.settings, parts.clock, parts.metrics.aws_request),
+        access=_access(parts),
+        settings=parts.settings,
+        clock=parts.clock,
+    )
+
+
+def event_search(parts: Parts) -> EventSearch:
+    """What searches the event log of these parts."""
+    return EventSearch(parts.store, parts.clock, parts.tails, turn_s=parts.settings.search_turn_s)
+
+
+def backfills(parts: Parts) -> Backfills:
+    """What plans and steers backfills over these parts."""
+    return Backfills(
+        store=parts.store,
+        histories=_histories(parts),
+        access=_access(parts),
         within_s=parts.settings.preflight_timeout_s,
         clock=parts.clock,
     )
@@ -158,12 +236,23 @@ def _ways(parts: Parts, rng: random.Random) -> tuple[Mapping[str, WayIn], Mappin
     """The ways in by their names: to look once, and to go on listening."""
     identities = Identities(parts.aws, parts.settings, parts.clock, on_request=parts.metrics.aws_request)
     asking = (parts.aws, identities, parts.settings, parts.clock, parts.metrics.aws_request)
+    vouchers = Vouchers(Digests(*asking), parts.settings, parts.clock)
     ways: dict[str, WayIn] = {
-        "s3": S3Polling(*asking),
-        "sqs": SqsNotifications(*asking),
+        "s3": Verified(S3Polling(*asking), vouchers, parts.settings),
+        "sqs": Verified(SqsNotifications(*asking), vouchers, parts.settings),
         "lookup": LookupEvents(*asking, documents=parts.store, rng=rng),
     }
     return ways, {"sqs": SqsNotifications(*asking, wait_s=parts.settings.sqs_wait_s)}
+
+
+def _histories(parts: Parts) -> Mapping[str, History]:
+    """The ways in that have a past, by their names."""
+    on_request = parts.metrics.aws_request
+    identities = Identities(parts.aws, parts.settings, parts.clock, on_request=on_request)
+    return {
+        "s3": S3History(parts.aws, identities, parts.settings, parts.clock, on_request),
+        "lookup": LookupHistory(parts.settings, parts.clock),
+    }
 
 
 def _access(parts: Parts) -> Callable[[Source], Access]:
@@ -180,7 +269,27 @@ def _access(parts: Parts) -> Callable[[Source], Access]:
 
 
 def _notifier(parts: Parts) -> Notifier:
-    return Notifier(parts.store, parts.queue, parts.clock, body.new_batch_id)
+    return Notifier(
+        parts.store,
+        parts.queue,
+        parts.clock,
+        body.new_batch_id,
+        elsewhere=len(parts.notify_urls),
+        expiry_notice_s=parts.settings.expiry_notice_s,
+    )
+
+
+def _watch(parts: Parts, notifier: Notifier) -> Watch:
+    on_request = parts.metrics.aws_request
+    identities = Identities(parts.aws, parts.settings, parts.clock, on_request=on_request)
+    return Watch(
+        store=parts.store,
+        trails=Trails(AwsHttp(parts.aws, parts.clock, on_request), identities, parts.settings),
+        access=_access(parts),
+        notifier=notifier,
+        settings=parts.settings,
+        clock=parts.clock,
+    )
 
 
 def _deliverer(parts: Parts, notifier: Notifier, rng: random.Random) -> Deliverer:
@@ -193,6 +302,8 @@ def _deliverer(parts: Parts, notifier: Notifier, rng: random.Random) -> Delivere
         clock=parts.clock,
         metrics=parts.metrics,
         rng=rng,
+        laid_out=parts.laid_out,
+        tracing=parts.tracing,
     )
 
 
@@ -208,8 +319,6 @@ def _check(settings: Settings) -> None:
             "TRAILHOOK_MASTER_KEYS is required with TRAILHOOK_MONGODB_URL, the same in every process; "
             "`trailhook key new` makes one"
         )
-    if settings.notify_urls:
-        raise SettingsError("TRAILHOOK_NOTIFY_URLS is not available in this version: notices go to the callback")
 
 
 def _store(settings: Settings, clock: Clock) -> AbstractAsyncContextManager[Store]:
@@ -224,13 +333,33 @@ def _store(settings: Settings, clock: Clock) -> AbstractAsyncContextManager[Stor
 def _queue(settings: Settings, clock: Clock) -> AbstractAsyncContextManager[Queue]:
     if settings.redis_url is None:
         return nullcontext(LocalQueue(clock, job_timeout_s=settings.job_timeout_s))
+    from trailhook.queue.redis import RedisQueue  # noqa: PLC0415 - as above: the client takes some megabytes
+
     return RedisQueue.open(
         settings.redis_url,
         clock=clock,
         rng=random.SystemRandom(),
         job_timeout_s=settings.job_timeout_s,
-        rest_s={"sweep": settings.sweep_every_s, "janitor": settings.clean_every_s},
+        rest_s={"sweep": settings.sweep_every_s, "janitor": settings.clean_every_s, "watch": settings.clean_every_s},
     )
+
+
+def _reader(settings: Settings, laid_out: body.LaidOut, clock: Clock) -> AbstractAsyncContextManager[Reader]:
+    if settings.reading_processes:
+        return InProcesses(settings, laid_out, clock)
+    return nullcontext(InThreads(Bounds.of(settings), laid_out))
+
+
+def _tracing(settings: Settings) -> AbstractAsyncContextManager[Tracing]:
+    if settings.otlp_url is None:
+        return nullcontext(UNTRACED)
+    try:
+        from trailhook.tracing_otlp import otlp_tracing  # noqa: PLC0415 - an extra, and half a second of imports
+    except ImportError as error:
+        raise SettingsError(
+            "TRAILHOOK_OTLP_URL needs OpenTelemetry, which is not installed: pip install 'trailhook[tracing]'"
+        ) from error
+    return otlp_tracing(settings.otlp_url, ratio=settings.trace_ratio)
 
 
 def _make_data_dir(path: Path) -> None:

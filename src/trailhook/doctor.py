@@ -19,6 +19,7 @@ from trailhook.errors import KeyUnavailable, SettingsError, StoreUnavailable
 from trailhook.model import Value
 from trailhook.net.addresses import Tier, tier_of
 from trailhook.net.guard import Guard
+from trailhook.notify_elsewhere import NotifyUrls
 from trailhook.queue import look as queue_look
 from trailhook.security.vault import AesVault, MasterKeys, load_or_create_key_file, verify_key_check
 from trailhook.settings import Settings
@@ -78,7 +79,12 @@ async def examine(chosen: Settings, clock: Clock, *, within_s: float = WITHIN_S)
     Raises nothing that is a finding.
     """
     groups = await asyncio.gather(_store(chosen, clock, within_s), _queue(chosen, within_s))
-    checks = (_settings(chosen), *(check for group in groups for check in group), *_guard(chosen))
+    checks = (
+        _settings(chosen),
+        *(check for group in groups for check in group),
+        *_guard(chosen),
+        *_notify_urls(chosen),
+    )
     return Report(version=__version__, checks=checks, settings=settings.shown(chosen))
 
 
@@ -108,6 +114,7 @@ async def _mongodb(chosen: Settings, url: str, clock: Clock, within_s: float) ->
     return [
         judge_mongodb(found),
         *judge_transactions(found.transaction_s_max),
+        *judge_notices(chosen.notify_urls, found.notify_failing),
         judge_skew(found.ahead_s, found.round_trip_s),
         _keys(chosen, found.key_check),
     ]
@@ -164,7 +171,11 @@ def _sqlite(chosen: Settings, within_s: float) -> Sequence[Check]:
             _failed("store", str(error), "Check its permissions and its disk, or restore a backup."),
             _keys(chosen, None),
         ]
-    return [judge_sqlite(path, found, owner(chosen.data_dir)), _keys(chosen, found.key_check)]
+    return [
+        judge_sqlite(path, found, owner(chosen.data_dir)),
+        *judge_notices(chosen.notify_urls, found.notify_failing),
+        _keys(chosen, found.key_check),
+    ]
 
 
 def judge_sqlite(path: Path, found: sqlite_look.Look, owned_by: int | None) -> Check:
@@ -282,6 +293,29 @@ def _forbidden(entry: str) -> bool:
     """Whether a listed `host` or `host:port` is an address that nobody may call otherwise."""
     literal = Guard(hosts=[entry], allow_http=True).check_url(f"http://{entry}/").literal
     return literal is not None and tier_of(literal) is Tier.FORBIDDEN
+
+
+# ------------------------------------------------------------------------------------------------------ the notices
+
+
+def _notify_urls(chosen: Settings) -> Sequence[Check]:
+    """Whether Apprise understands them. None of them is called."""
+    try:
+        urls = NotifyUrls(chosen.notify_urls, timeout_s=chosen.notify_timeout_s)
+    except SettingsError as error:
+        return [_failed("notify urls", str(error), "Write it as Apprise does, for instance mailto://… or slack://….")]
+    return [_ok("notify urls", f"Apprise understands all {len(urls)}")] if len(urls) else []
+
+
+def judge_notices(urls: Sequence[str], failing: Sequence[str]) -> Sequence[Check]:
+    """Whether the notify URLs took what was last sent there; nothing if there are none."""
+    if not urls:
+        return ()
+    if there := [number for number in failing if int(number) <= len(urls)]:
+        finding = f"number {', '.join(there)} of TRAILHOOK_NOTIFY_URLS did not take the last notice"
+        remedy = "Is the address right, and reachable from here? It is tried again for a day."
+        return (_warn("notices", finding, remedy),)
+    return (_ok("notices", "no notify URL is known to fail"),)
 
 
 def _older(version: str, least: tuple[int, int]) -> bool:

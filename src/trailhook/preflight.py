@@ -54,12 +54,12 @@ class Preflight:
         What could not be tried because something before it failed is left out. Whatever a way in has not shown after
         `within_s` counts as failed.
         """
-        fetching, calling = await asyncio.gather(self._fetching(source), self._calling(source))
+        fetching, calling = await asyncio.gather(self.fetching(source), self.calling(source))
         checks = (*fetching, calling)
         return Report(checks=checks, policy=minimal_policy(source), keys_policy=keys_policy(source))
 
-    async def _fetching(self, source: Source) -> Sequence[Check]:
-        """Of each way in; what two of them found alike, such as their identity, is there once."""
+    async def fetching(self, source: Source) -> Sequence[Check]:
+        """Try each way in; what two of them found alike, such as their identity, is there once."""
         try:
             access = self._access(source)
         except NeedsAttention as error:
@@ -78,7 +78,8 @@ class Preflight:
             checks.append(Check(name=intake, ok=False, detail=detail, remedy="Try again in a while."))
         return checks
 
-    async def _calling(self, source: Source) -> Check:
+    async def calling(self, source: Source) -> Check:
+        """A signed `source.test` to the callback."""
         data = {"sourceId": source.id, "sourceName": source.name, "sentAt": rfc3339(self._clock.now())}
         notice = body.notice("source.test", data, batch_id=body.new_batch_id())
         try:

@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 import uvicorn
 from fastapi import FastAPI
 
-from trailhook.api.server import create_app, create_probes
+from trailhook.api.server import create_probes
 from trailhook.app import Parts, build, jobs
 from trailhook.clock import SystemClock
+from trailhook.crew import keep_workers
 from trailhook.errors import SettingsError
 from trailhook.settings import Settings
+from trailhook.web.server import create_site
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ async def serve(
     async with build(settings, clock=SystemClock(), announce=announce, first_token=role.api) as built:
         parts = fit(built)
         _spare_the_collector()
-        server, listener = _server(create_app(parts) if role.api else create_probes(parts), settings)
+        server, listener = _server(create_site(parts) if role.api else create_probes(parts), settings)
         with listener, _stopped_by_signals(stop):
             announce(f"Trailhook listens on {_address(settings, listener)}")
             async with asyncio.TaskGroup() as tasks:
@@ -80,15 +82,19 @@ async def serve(
                 serving = tasks.create_task(server.serve(sockets=[listener]))
                 await asyncio.wait([tasks.create_task(stop.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
                 log.info("stopping")
+                parts.tails.close()
                 server.should_exit = True
                 stop.set()
                 for task in running:
                     task.cancel()
 
 
-def _work(parts: Parts) -> tuple[Coroutine[None, None, None], ...]:
+def _work(parts: Parts) -> Iterator[Coroutine[None, None, None]]:
     work = jobs(parts, random.SystemRandom())
-    return parts.queue.run(work.handlers(), concurrency=work.concurrency()), work.tick()
+    yield parts.queue.run(work.handlers(), concurrency=work.concurrency())
+    yield work.tick()
+    if parts.settings.workers > 1 and parts.settings.shared:
+        yield keep_workers(parts.settings, parts.clock)
 
 
 def _check_shared(settings: Settings) -> None:

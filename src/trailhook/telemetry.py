@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import traceback
 from collections.abc import Iterable, Mapping
 from typing import TextIO
@@ -12,7 +11,9 @@ from prometheus_client.registry import Collector
 
 from trailhook import conditions
 from trailhook.clock import rfc3339
+from trailhook.security.redact import redact
 from trailhook.settings import Settings
+from trailhook.tracing import root_of
 
 # ----------------------------------------------------------------------------------------------------- metrics
 
@@ -40,6 +41,9 @@ class Metrics:
             "lookup_behind_seconds", "How long a window of LookupEvents waits because AWS answers no faster.", "source"
         )
         self._up = self._gauge("source_up", "1 while a source is active, else 0.", "source", "status")
+        self._silent = self._gauge("silent_regions", "Accounts and regions that nothing comes from any more.", "source")
+        self._late = self._gauge("fetch_overdue_seconds", "How long a look for logs is overdue.", "source")
+        self._notices = self._counter("notices", "Notices to notify URLs, by number and outcome.", "url", "outcome")
         self._jobs = self._gauge("queue_jobs", "Jobs in the queue.", "state")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -49,7 +53,7 @@ class Metrics:
         return Gauge(f"trailhook_{name}", text, labels, registry=self.registry)
 
     def events(self, source: str, outcome: str, count: int) -> None:
-        """Records of a source were read, sent, filtered, duplicate, quarantined or dead_lettered."""
+        """Records of a source were read, sent, filtered, duplicate, quarantined, dead_lettered or replayed."""
         if count:
             self._events.labels(source, outcome).inc(count)
 
@@ -66,9 +70,14 @@ class Metrics:
         """One request to AWS ended."""
         self._aws.labels(operation, outcome).inc()
 
+    def notice(self, number: int, outcome: str) -> None:
+        """A notice to one of the notify URLs was sent, failed (it is tried again) or given_up."""
+        self._notices.labels(str(number), outcome).inc()
+
     def forget(self, source: str) -> None:
         """Drop every series of a source that was removed."""
-        for metric in (self._events, self._attempts, self._objects, self._lag, self._behind, self._up):
+        gauges = (self._lag, self._behind, self._silent, self._late, self._up)
+        for metric in (self._events, self._attempts, self._objects, *gauges):
             metric.remove_by_labels({"source": source})
 
     def set_gauges(
@@ -78,11 +87,13 @@ class Metrics:
         lags_s: Mapping[str, float],
         jobs: Mapping[str, int],
         behind_s: Mapping[str, float] | None = None,
+        silent: Mapping[str, int] | None = None,
+        overdue_s: Mapping[str, float] | None = None,
     ) -> None:
-        """How things are now: statuses, lags and how far LookupEvents are behind, each by the ids of their sources,
-        and the queue's jobs by state.
+        """How things are now: statuses, lags, how far LookupEvents are behind, silent places and overdue looks, each by
+        the ids of their sources, and the queue's jobs by state.
         """
-        for gauge in (self._lag, self._behind, self._up, self._jobs):
+        for gauge in (self._lag, self._behind, self._up, self._silent, self._late, self._jobs):
             gauge.clear()
         for source, status in statuses.items():
             self._up.labels(source, status).set(status == conditions.ACTIVE)
@@ -90,6 +101,10 @@ class Metrics:
             self._lag.labels(source).set(lag_s)
         for source, waited_s in (behind_s or {}).items():
             self._behind.labels(source).set(waited_s)
+        for source, count in (silent or {}).items():
+            self._silent.labels(source).set(count)
+        for source, late_s in (overdue_s or {}).items():
+            self._late.labels(source).set(late_s)
         for state, count in jobs.items():
             self._jobs.labels(state).set(count)
 
@@ -112,32 +127,23 @@ class _WithoutBirthdays(Collector):
 
 # -------------------------------------------------------------------------------------------------------- logs
 
-_SECRETS = (
-    (re.compile(r"\bth_[a-z2-7]{20,}"), "th_***"),
-    (re.compile(r"whsec_[A-Za-z0-9+/=_-]+"), "whsec_***"),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}"), r"\1 ***"),
-    (re.compile(r"(?i)(x-amz-(?:security-token|signature|credential)\W{1,4})[^\s&\"',;]+"), r"\1***"),
-    (
-        re.compile(r"(?i)((?:secret_?access_?key|session_?token|signing_?secret|password)\W{1,4})[^\s&\"',;}]+"),
-        r"\1***",
-    ),
-    (re.compile(r"(\w://[^\s/@:]*):[^\s/@]+@"), r"\1:***@"),
-    (re.compile(r"\b(A[KS]IA)[A-Z0-9]{12,}([A-Z0-9]{4})\b"), r"\1***\2"),
-)
-"""What secrets look like where they are at home. The net under the rule that nothing secret is logged at all."""
-
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _TALKATIVE = ("botocore", "boto3", "s3transfer", "urllib3", "asyncio")
 """Libraries whose DEBUG output carries credentials or request bodies, or floods."""
+_SECRETIVE = ("apprise", "opentelemetry")
+"""Libraries whose words may hold the URLs they were given, which are secrets: they say nothing at all."""
 _CHATTY = ("uvicorn",)
 """Libraries whose INFO says nothing that we do not say ourselves."""
 
 
-def redact(text: str) -> str:
-    """`text` with everything that looks like a secret replaced by `***`."""
-    for pattern, instead in _SECRETS:
-        text = pattern.sub(instead, text)
-    return text
+class TraceIds(logging.Filter):
+    """Gives lines about a batch the id of its trace."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        batch = getattr(record, "batch", None)
+        if batch is not None:
+            record.trace_id = root_of(batch).trace_id
+        return True
 
 
 class JsonFormatter(logging.Formatter):
@@ -174,10 +180,14 @@ def configure_logging(settings: Settings, stream: TextIO, *, root: logging.Logge
     chosen = settings.log_format or ("console" if stream.isatty() else "json")
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if chosen == "json" else ConsoleFormatter())
+    if settings.otlp_url is not None:
+        handler.addFilter(TraceIds())
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, root.level))
+    for name in _SECRETIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     return handler

@@ -1,17 +1,21 @@
 """What is told of sources, and how all answers are: every field always there, null for nothing to say, no secrets."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from trailhook import conditions
+from trailhook import conditions, silence
 from trailhook.api.schemas import SOURCE_TYPE
 from trailhook.clock import rfc3339
 from trailhook.model import Condition, Counts, Lane, Source, SourceTotals
+from trailhook.silence import Heard
 from trailhook.store.base import Removed
 
 HIDDEN = "***"
+REGIONS_MAX = 500
+"""Accounts and regions in one answer."""
 
 
 class View(BaseModel):
@@ -52,13 +56,15 @@ class CredentialsView(View):
     access_key_id: str | None = Field(examples=["****WXYZ"])
     role_arn: str | None
     region: str
+    expiration: str | None = Field(description="When the session token ends, if that was told.")
 
 
 class FilterView(View):
-    """Which events are forwarded."""
+    """Which events are forwarded, and which of their values are not."""
 
     include: dict[str, tuple[str, ...]]
     exclude: dict[str, tuple[str, ...]]
+    redact: tuple[str, ...]
 
 
 class DeliveryView(ConditionView):
@@ -106,8 +112,11 @@ class SourceView(View):
     endpoint_url: str | None
     start_from: str
     filter: FilterView | None
+    verify_integrity: bool
+    hold_until_verified: bool
     fetch: ConditionView
     delivery: DeliveryView
+    silence: ConditionView = Field(description="`active`, `silent` or `stalled`: apart from `status`.")
     created_at: str
     last_fetch_at: str | None
     next_fetch_at: str | None
@@ -123,6 +132,7 @@ class SourceView(View):
                 access_key_id=f"****{source.access_key_last4}" if source.access_key_last4 else None,
                 role_arn=source.role_arn,
                 region=source.region,
+                expiration=time_or_none(source.credentials_expire_at),
             ),
             log_fetch_interval=source.interval_s,
             callback_url=source.callback_url,
@@ -135,8 +145,11 @@ class SourceView(View):
             endpoint_url=source.endpoint_url,
             start_from=rfc3339(source.start_from_at) if source.start_from_at else "beginning",
             filter=FilterView(**_plain(source.filter)) if source.filter else None,
+            verify_integrity=source.verify_integrity,
+            hold_until_verified=source.hold_until_verified,
             fetch=ConditionView.of(conditions.fetch_condition(source)),
             delivery=DeliveryView.of_source(source, conditions.delivery_condition(source, lane)),
+            silence=ConditionView.of(source.silence.condition),
             created_at=rfc3339(source.created_at),
             last_fetch_at=time_or_none(source.last_fetch_at),
             next_fetch_at=None if source.paused_at is not None else rfc3339(source.next_fetch_at),
@@ -226,6 +239,40 @@ class Pile(View):
     bytes: int
 
 
+class RegionView(View):
+    """How an account and region is heard. `silentAfterSeconds` is null while it is not known well enough."""
+
+    account: str
+    region: str
+    last_file_at: str = Field(description="By the time in its name.")
+    silent: bool
+    silent_after_seconds: float | None
+
+
+class SilenceView(ConditionView):
+    """Whether CloudTrail has stopped (`silent`), or Trailhook (`stalled`); silent regions first."""
+
+    regions: list[RegionView]
+    more: int = Field(description="Regions left out here.")
+
+    @classmethod
+    def of_source(cls, source: Source, places: Sequence[Heard], now: float, silence_after_s: float) -> Self:
+        quiet = {each.name for each in silence.silent(places, now, silence_after_s)}
+        ranked = sorted(places, key=lambda each: each.name not in quiet)
+        shown = [
+            RegionView(
+                account=each.account,
+                region=each.region,
+                last_file_at=rfc3339(each.rhythm.last_at),
+                silent=each.name in quiet,
+                silent_after_seconds=silence.patience_s(each.rhythm, silence_after_s),
+            )
+            for each in ranked[:REGIONS_MAX]
+        ]
+        condition = ConditionView.of(source.silence.condition)
+        return cls(**condition.model_dump(), regions=shown, more=len(places) - len(shown))
+
+
 class SourceStatus(View):
     """How a source is and what became of everything it brought."""
 
@@ -238,13 +285,15 @@ class SourceStatus(View):
     units: UnitsView
     outbox: Pile
     dead_letters: Pile
+    replayed: int = Field(description="Events that the receiver took once more on a user's word; in no other count.")
     lag_seconds: float = Field(description="Age of the oldest event known and not yet sent.")
+    silence: SilenceView
     last_error: str | None
     last_fetch_at: str | None
     next_fetch_at: str | None
 
     @classmethod
-    def of(cls, source: Source, lane: Lane, totals: SourceTotals, now: float) -> Self:
+    def of(cls, source: Source, lane: Lane, totals: SourceTotals, silence: SilenceView, now: float) -> Self:
         fetch, delivery = conditions.fetch_state(source), conditions.delivery_state(source, lane)
         worst = conditions.worse(fetch, delivery)
         return cls(
@@ -257,7 +306,9 @@ class SourceStatus(View):
             units=UnitsView.of(totals.units),
             outbox=Pile(batches=totals.waiting_batches, bytes=totals.waiting_bytes),
             dead_letters=Pile(batches=totals.dead_batches, bytes=totals.dead_bytes),
+            replayed=totals.replayed,
             lag_seconds=lag_s(totals, now),
+            silence=silence,
             last_error=None if worst.state == conditions.ACTIVE else worst.reason,
             last_fetch_at=time_or_none(source.last_fetch_at),
             next_fetch_at=None if source.paused_at is not None else rfc3339(source.next_fetch_at),

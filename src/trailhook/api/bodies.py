@@ -22,9 +22,14 @@ async def read(request: Request, parts: Parts, model: type[Body]) -> Body:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in _MEDIA_TYPES:
         raise HTTPException(415)
+    return checked(await request.body(), parts, model)
+
+
+def checked(document: bytes, parts: Parts, model: type[Body]) -> Body:
+    """A JSON document as a `model`. Raises `BadRequest` naming every field at fault."""
     guards = Guards(callbacks=parts.callback_guard, aws=parts.aws_guard)
     try:
-        return model.model_validate_json(await request.body(), context=guards)
+        return model.model_validate_json(document, context=guards)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         raise BadRequest(*bad_fields((each["loc"], each) for each in errors)) from None

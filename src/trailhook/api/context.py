@@ -23,6 +23,8 @@ def _parts(request: Request) -> Parts:
 
 PartsOf = Annotated[Parts, Depends(_parts)]
 Id = Annotated[str, Path(alias="id")]
+_NUMBERS = range(2**63)
+"""What the stores take for one."""
 
 
 def known_queries(request: Request) -> None:
@@ -70,8 +72,19 @@ def cursor_of(place: object) -> str:
 
 def _from_cursor(cursor: str) -> Any:
     try:
-        return msgspec.json.decode(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
+        place = msgspec.json.decode(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
     except (binascii.Error, ValueError, msgspec.DecodeError):
+        raise bad_cursor() from None
+    if isinstance(place, int) and place not in _NUMBERS:
+        raise bad_cursor()
+    return place
+
+
+def place_of(cursor: str, kind: type[T]) -> T:
+    """What `cursor_of` made this of. Raises `BadRequest` if it did not, or of something else."""
+    try:
+        return msgspec.convert(_from_cursor(cursor), kind)
+    except msgspec.ValidationError:
         raise bad_cursor() from None
 
 

@@ -13,8 +13,9 @@ from trailhook.api.context import Id, PageOf, PartsOf, cursor_of, placed
 from trailhook.app import Parts
 from trailhook.clock import rfc3339
 from trailhook.delivery import breaker
+from trailhook.delivery.headers import as_sent
 from trailhook.model import Attempt, Batch, BatchState, Job
-from trailhook.store.base import BatchQuery
+from trailhook.store.lists import BatchQuery
 
 STATUSES = {
     "waiting": BatchState.WAITING,
@@ -38,9 +39,13 @@ class AttemptView(View):
     status: int | None
     error: str
     answer: str = Field(description="The beginning of what the receiver answered.")
+    request_headers: dict[str, str] = Field(
+        description="As they were sent; signatures, and the values of the source's own headers, are ***."
+    )
+    answer_headers: dict[str, str] = Field(description="A few of the answer's headers.")
 
     @classmethod
-    def of(cls, attempt: Attempt) -> Self:
+    def of(cls, attempt: Attempt, batch: Batch) -> Self:
         return cls(
             number=attempt.number,
             started_at=rfc3339(attempt.started_at),
@@ -49,6 +54,8 @@ class AttemptView(View):
             status=attempt.status,
             error=attempt.error,
             answer=attempt.answer,
+            request_headers=dict(as_sent(batch, attempt)),
+            answer_headers=dict(attempt.received),
         )
 
 
@@ -195,6 +202,6 @@ async def discard_delivery(parts: PartsOf, delivery_id: Id) -> DeliveryWhole:
 
 
 async def _whole(parts: Parts, batch: Batch, *, body: bool = False) -> DeliveryWhole:
-    attempts = [AttemptView.of(each) for each in await parts.store.attempts(batch.id)]
+    attempts = [AttemptView.of(each, batch) for each in await parts.store.attempts(batch.id)]
     text = gzip.decompress(batch.body).decode(errors="replace") if body and batch.body else None
     return DeliveryWhole.of(batch, attempts=attempts, body=text)

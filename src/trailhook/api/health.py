@@ -93,6 +93,8 @@ async def _refresh(parts: Parts) -> None:
     statuses: dict[str, str] = {}
     lags_s: dict[str, float] = {}
     behind_s: dict[str, float] = {}
+    silent: dict[str, int] = {}
+    overdue_s: dict[str, float] = {}
     for source in await parts.store.sources():
         try:
             totals = await parts.store.totals(source.id)
@@ -100,7 +102,12 @@ async def _refresh(parts: Parts) -> None:
             continue  # removed meanwhile
         statuses[source.id] = conditions.overall(source, await parts.store.lane(source.lane))
         lags_s[source.id] = lag_s(totals, parts.clock.now())
+        silent[source.id] = source.silence.count
+        paused = source.paused_at is not None
+        overdue_s[source.id] = 0.0 if paused else max(0.0, parts.clock.now() - source.next_fetch_at)
         if "lookup" in source.intakes:
             behind_s[source.id] = source.behind_s
     jobs = await parts.queue.depth()
-    parts.metrics.set_gauges(statuses=statuses, lags_s=lags_s, jobs=jobs, behind_s=behind_s)
+    parts.metrics.set_gauges(
+        statuses=statuses, lags_s=lags_s, jobs=jobs, behind_s=behind_s, silent=silent, overdue_s=overdue_s
+    )

@@ -13,9 +13,11 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from trailhook.api import problems
 from trailhook.api.auth import READ
-from trailhook.api.schemas import AddSource, ChangeSource, CreateToken
+from trailhook.api.backfill import StartBackfill
+from trailhook.api.replay import StartReplay
+from trailhook.api.schemas import AddSource, ChangeSource, CreateToken, TryFilter
 
-BODIES = (AddSource, ChangeSource, CreateToken)
+BODIES = (AddSource, ChangeSource, CreateToken, StartBackfill, StartReplay, TryFilter)
 """Read by `bodies.read`, so that the framework does not know them."""
 DESCRIPTION = """\
 Trailhook forwards AWS CloudTrail events to webhooks: every event once, signed, never silently lost.
@@ -26,6 +28,7 @@ pages: while `next` is not null, ask again with `?cursor=` set to it."""
 TAGS = [
     {"name": "sources", "description": "What is fetched from where, and sent where to."},
     {"name": "deliveries", "description": "Batches on their way, and dead letters."},
+    {"name": "events", "description": "The log of events, searched and watched."},
     {"name": "quarantine", "description": "What could not be read."},
     {"name": "tokens", "description": "Access to this API."},
     {"name": "health", "description": "Probes, metrics and this description."},

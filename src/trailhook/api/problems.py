@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
-from trailhook.errors import Conflict, KeyUnavailable, NotFound, Refused, TrailhookError, Transient
+from trailhook.errors import Conflict, KeyUnavailable, NotFound, Refused, StoreUnavailable, TrailhookError, Transient
 from trailhook.model import Value
 
 MEDIA_TYPE = "application/problem+json"
@@ -79,6 +79,9 @@ _DETAILS = {
 }
 
 
+_BUSY = "What is needed for this does not answer just now, or is asked too much already. Try again."
+
+
 def problem(
     status: int, detail: str = "", *, errors: Iterable[BadField] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
@@ -108,7 +111,8 @@ def of(error: TrailhookError) -> Response:
         return problem(422, errors=error.errors)
     if isinstance(error, Transient):
         wait_s = math.ceil(error.retry_after_s or RETRY_AFTER_S)
-        return problem(503, headers={"retry-after": str(max(1, wait_s))})
+        detail = "" if isinstance(error, StoreUnavailable) else _BUSY
+        return problem(503, detail, headers={"retry-after": str(max(1, wait_s))})
     if isinstance(error, KeyUnavailable):
         return problem(500, "A stored secret cannot be opened with the master keys at hand.")
     status = next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), 500)

@@ -16,6 +16,7 @@ from trailhook.clock import rfc3339
 from trailhook.cloudtrail.records import BadRecord, Record, read_record
 from trailhook.errors import Conflict
 from trailhook.intake.filter import compile_filter
+from trailhook.intake.redact import redacted
 from trailhook.model import Job, Quarantined, QuarantineKind
 
 
@@ -111,7 +112,8 @@ async def _release(parts: Parts, entry: Quarantined) -> None:
     if not compile_filter(source.filter)(record):
         await parts.store.release_record(entry.id, key=None, batch=None)
         return
-    batch = body.freeze([record], source_id=source.id, options=source.delivery, batch_id=body.new_batch_id())
+    kept = list(redacted([record], source.filter))
+    batch = body.freeze(kept, source_id=source.id, options=source.delivery, batch_id=body.new_batch_id())
     await parts.store.release_record(entry.id, key=record.key, batch=batch)
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from trailhook import conditions
 from trailhook.api.problems import BadField, BadRequest
-from trailhook.api.schemas import AddSource, ChangeSource, CredentialsGiven, DeliveryGiven, FilterGiven
+from trailhook.api.schemas import AddSource, ChangeSource, CredentialsGiven, DeliveryGiven, FilterGiven, SourceGiven
 from trailhook.clock import from_rfc3339
 from trailhook.delivery.breaker import lane_key
 from trailhook.errors import FetchState
@@ -42,30 +42,36 @@ def new_source(given: AddSource, seed: Seed, secrets: SourceSecrets) -> Source:
     }
     if headers:
         sealed["headers"] = secrets.seal_headers(seed.source_id, headers)
-    return Source(
-        id=seed.source_id,
-        name=given.name or given.s3_bucket or given.credentials.region,
-        created_at=seed.created_at,
-        intakes=intakes,
-        region=given.credentials.region,
-        access_key_last4=_last4(given.credentials),
-        role_arn=given.credentials.role_arn,
-        bucket=given.s3_bucket,
-        prefix=given.s3_prefix or "",
-        endpoint_url=given.endpoint_url,
-        sqs_queue_url=given.sqs_queue_url,
-        regions=tuple(dict.fromkeys(given.regions or ())),
-        ca_certificate=given.ca_certificate,
-        interval_s=given.log_fetch_interval,
-        callback_url=given.callback_url,
-        start_from_at=_start_at(given.start_from, seed.created_at),
-        filter=_filter(given.filter),
-        delivery=_delivery(DeliveryOptions(), given.delivery),
-        lane=lane_key(given.callback_url, headers, given.ca_certificate),
-        sealed=sealed,
-        fetch=Condition(state=FetchState.ACTIVE, since_at=seed.created_at),
-        reading=Condition(state=FetchState.ACTIVE, since_at=seed.created_at),
-        next_fetch_at=seed.created_at,
+    return _holding(
+        given,
+        Source(
+            id=seed.source_id,
+            name=given.name or given.s3_bucket or given.credentials.region,
+            created_at=seed.created_at,
+            intakes=intakes,
+            region=given.credentials.region,
+            access_key_last4=_last4(given.credentials),
+            credentials_expire_at=_expires_at(given.credentials),
+            role_arn=given.credentials.role_arn,
+            bucket=given.s3_bucket,
+            prefix=given.s3_prefix or "",
+            endpoint_url=given.endpoint_url,
+            sqs_queue_url=given.sqs_queue_url,
+            regions=tuple(dict.fromkeys(given.regions or ())),
+            ca_certificate=given.ca_certificate,
+            interval_s=given.log_fetch_interval,
+            callback_url=given.callback_url,
+            start_from_at=_start_at(given.start_from, seed.created_at),
+            filter=filter_of(given.filter) if given.filter else None,
+            verify_integrity=bool(given.verify_integrity),
+            hold_until_verified=bool(given.hold_until_verified),
+            delivery=_delivery(DeliveryOptions(), given.delivery),
+            lane=lane_key(given.callback_url, headers, given.ca_certificate),
+            sealed=sealed,
+            fetch=Condition(state=FetchState.ACTIVE, since_at=seed.created_at),
+            reading=Condition(state=FetchState.ACTIVE, since_at=seed.created_at),
+            next_fetch_at=seed.created_at,
+        ),
     )
 
 
@@ -81,13 +87,25 @@ def changed_source(source: Source, given: ChangeSource, secrets: SourceSecrets, 
         after = after.but(start_from_at=_start_at(given.start_from, now), next_fetch_at=now)
     if given.log_fetch_interval is not None:
         after = after.but(next_fetch_at=min(after.next_fetch_at, now + given.log_fetch_interval))
-    after = _with_lane(source, after, given, secrets)
+    after = _holding(given, _with_lane(source, after, given, secrets), now)
     if after == source:
         return source
     return _afresh(after, now) if _fetching(after) != _fetching(source) else after
 
 
 # ------------------------------------------------------------------------------------------------ pieces of both
+
+
+def _holding(given: SourceGiven, source: Source, now: float = 0.0) -> Source:
+    """What waits for digests keeps its hashes, too, and has a bucket to find them in. Raises `BadRequest`."""
+    if not source.hold_until_verified:
+        active = Condition(state=FetchState.ACTIVE, since_at=now)
+        return source.but(unverified=conditions.entered(source.unverified, active))
+    if source.bucket is None:
+        raise BadRequest(BadField(field="holdUntilVerified", message="needs s3Bucket: there the digests are"))
+    if given.verify_integrity is False:
+        raise BadRequest(BadField(field="verifyIntegrity", message="goes with holdUntilVerified: turn that off, too"))
+    return source.but(verify_integrity=True)
 
 
 def _credentials(given: CredentialsGiven) -> Credentials:
@@ -104,15 +122,19 @@ def _last4(given: CredentialsGiven) -> str:
     return (given.access_key_id or "")[-LAST_CHARACTERS:]
 
 
+def _expires_at(given: CredentialsGiven) -> float | None:
+    return from_rfc3339(given.expiration) if given.expiration else None
+
+
 def _headers(given: DeliveryGiven | None) -> dict[str, str]:
     named = (given.headers if given else None) or {}
     return {name: value.get_secret_value() for name, value in named.items()}
 
 
-def _filter(given: FilterGiven | None) -> Filter | None:
-    if given is None:
-        return None
-    return Filter(include=_patterns(given.include), exclude=_patterns(given.exclude))
+def filter_of(given: FilterGiven) -> Filter:
+    """The filter that was given."""
+    redact = tuple(dict.fromkeys(given.redact))
+    return Filter(include=_patterns(given.include), exclude=_patterns(given.exclude), redact=redact)
 
 
 def _patterns(fields: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
@@ -179,9 +201,11 @@ _FIELDS = {
     "endpoint_url": "endpoint_url",
     "log_fetch_interval": "interval_s",
     "callback_url": "callback_url",
+    "verify_integrity": "verify_integrity",
+    "hold_until_verified": "hold_until_verified",
 }
 """Fields that are taken over as they are, by their names in a source."""
-_CLEARED = {"prefix": "", "regions": ()}
+_CLEARED = {"prefix": "", "regions": (), "verify_integrity": False, "hold_until_verified": False}
 """What null means where it is not None."""
 
 
@@ -193,7 +217,7 @@ def _plain_changes(given: ChangeSource) -> dict[str, Any]:
             value = tuple(dict.fromkeys(value))
         changes[field] = _CLEARED.get(field) if value is None else value
     if "filter" in given.model_fields_set:
-        changes["filter"] = _filter(given.filter)
+        changes["filter"] = filter_of(given.filter) if given.filter else None
     return changes
 
 
@@ -215,6 +239,7 @@ def _with_credentials(source: Source, given: CredentialsGiven, secrets: SourceSe
     return source.but(
         region=region,
         access_key_last4=_last4(given),
+        credentials_expire_at=_expires_at(given),
         role_arn=given.role_arn,
         sealed={**source.sealed, "credentials": secrets.seal_credentials(source.id, _credentials(given))},
     )

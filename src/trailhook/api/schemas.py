@@ -111,8 +111,10 @@ def _is_certificate(text: str) -> bool:
 
 
 def _is_start(text: str) -> bool:
-    if text in ("now", "beginning"):
-        return True
+    return text in ("now", "beginning") or _is_time(text)
+
+
+def _is_time(text: str) -> bool:
     try:
         from_rfc3339(text)
     except (ValueError, OverflowError):
@@ -158,6 +160,9 @@ Region = Annotated[
 AccessKeyId = Annotated[str, _like(r"\w{16,128}", "must be an access key id: 16 to 128 letters and digits")]
 SecretAccessKey = Annotated[SecretStr, _like(r"[!-~]{8,256}", "must be 8 to 256 characters without spaces")]
 SessionToken = Annotated[SecretStr, _like(r"[!-~]{16,8192}", "must be 16 to 8,192 characters without spaces")]
+Expiration = Annotated[
+    str, Field(max_length=40), _must(_is_time, "must be a time with its offset, such as 2026-01-31T12:00:00Z")
+]
 RoleArn = Annotated[
     str,
     _like(r"arn:aws[-a-z]*:iam::\d{12}:role/[\w+=,.@/-]{1,576}", "must be like arn:aws:iam::123456789012:role/NAME"),
@@ -190,6 +195,9 @@ class CredentialsGiven(Given):
     access_key_id: AccessKeyId | None = None
     secret_access_key: SecretAccessKey | None = None
     session_token: SessionToken | None = None
+    expiration: Expiration | None = Field(
+        default=None, description="When the session token ends, as AWS tells it: a notice warns in time."
+    )
     role_arn: RoleArn | None = None
     external_id: ExternalId | None = None
 
@@ -201,6 +209,8 @@ class CredentialsGiven(Given):
             _fail("secretAccessKey", "goes together with accessKeyId")
         if self.session_token and not self.access_key_id:
             _fail("sessionToken", "needs accessKeyId and secretAccessKey")
+        if self.expiration and not self.session_token:
+            _fail("expiration", "needs sessionToken: other keys do not end by themselves")
         if self.access_key_id and self.access_key_id.startswith("ASIA") and not self.session_token:
             _fail("sessionToken", "is missing: an access key that begins with ASIA is a temporary one")
         if self.external_id and not self.role_arn:
@@ -225,11 +235,31 @@ Patterns = Annotated[list[Annotated[str, Field(min_length=1, max_length=512)]], 
 Fields = Annotated[dict[FieldPath, Patterns], Field(max_length=50)]
 
 
+_REDACT_PATH = re.compile(
+    r"(?:\*|{name})(?:\.(?:\*|{name})){{0,9}}".format(name=r'[^.*"/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,100}')
+)
+_WHAT_MAKES_AN_EVENT = ("*", "eventID", "eventTime")
+
+
+def _check_redaction(path: str) -> str:
+    if not _REDACT_PATH.fullmatch(path):
+        raise _broken(
+            "must hold paths such as userIdentity.accessKeyId; * stands for any one name, not for a part of one"
+        )
+    if path in _WHAT_MAKES_AN_EVENT:
+        raise _broken("cannot name eventID or eventTime, nor all fields: they make an event what it is")
+    return path
+
+
 class FilterGiven(Given):
-    """Which events to forward: field path → patterns with `*` and `?`. All of `include`, none of `exclude`."""
+    """Which events to forward: field path → patterns with `*` and `?`. All of `include`, none of `exclude`.
+
+    `redact` names the values that are replaced by `"[redacted]"` in those that are forwarded.
+    """
 
     include: Fields = {}
     exclude: Fields = {}
+    redact: Annotated[list[Annotated[str, AfterValidator(_check_redaction)]], Field(max_length=50)] = []
 
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
@@ -282,6 +312,14 @@ class SourceGiven(Given):
         default=None, description="`now`, `beginning` or a time; by default 24 hours before registration."
     )
     filter: FilterGiven | None = None
+    verify_integrity: bool | None = Field(
+        default=None, description="Keep the hash of every object read, to be held against CloudTrail's digests."
+    )
+    hold_until_verified: bool | None = Field(
+        default=None,
+        description="Forward an object only once such a digest lists it, and only as it lists it: an hour or two "
+        "later. It takes s3Bucket, and keeps the hashes as verifyIntegrity does.",
+    )
     delivery: DeliveryGiven | None = None
 
 
@@ -319,6 +357,20 @@ class ChangeSource(SourceGiven):
         if not self.model_fields_set:
             raise _broken("names nothing to change")
         return self
+
+
+class TryFilter(Given):
+    """A filter to try on the last events stored of a source."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"filter": {"exclude": {"readOnly": ["true"]}}, "last": 10_000}]}
+    )
+
+    filter: FilterGiven
+    last: Annotated[int, Field(ge=1)] = 10_000
+
+
+Time = Annotated[str, Field(max_length=40), _must(_is_time, "must be a time with its offset (RFC 3339)")]
 
 
 class CreateToken(Given):

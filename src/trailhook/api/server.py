@@ -3,8 +3,23 @@
 from fastapi import Depends, FastAPI
 
 from trailhook import __version__
-from trailhook.api import deliveries, health, openapi, preflight, problems, quarantine, sources, tokens
-from trailhook.api.auth import Authentication
+from trailhook.api import (
+    backfill,
+    completeness,
+    deliveries,
+    events,
+    filters,
+    health,
+    openapi,
+    preflight,
+    problems,
+    quarantine,
+    replay,
+    sign_in_links,
+    sources,
+    tokens,
+)
+from trailhook.api.auth import Authentication, cookie_name
 from trailhook.api.context import known_queries
 from trailhook.api.shell import BodyLimit, Shell
 from trailhook.app import Parts
@@ -13,7 +28,8 @@ from trailhook.app import Parts
 def create_app(parts: Parts) -> FastAPI:
     """The API over parts that are running. It starts and stops nothing itself."""
     app = _application(parts)
-    for module in (sources, preflight, deliveries, quarantine, tokens, openapi):
+    routes = (sources, backfill, replay, preflight, completeness, filters, deliveries, events, quarantine, tokens)
+    for module in (*routes, sign_in_links, openapi):
         app.include_router(module.router, dependencies=[Depends(known_queries)])
     app.openapi = openapi.describer(app)  # type: ignore[method-assign] # the framework's own way to replace it
     return app
@@ -38,6 +54,7 @@ def _application(parts: Parts) -> FastAPI:
     app.include_router(health.router)
     problems.install(app)
     app.add_middleware(BodyLimit, bytes_max=parts.settings.request_bytes_max)
-    app.add_middleware(Authentication, tokens=parts.tokens)
+    cookie = cookie_name(parts.settings)
+    app.add_middleware(Authentication, tokens=parts.tokens, sessions=parts.sessions, cookie=cookie)
     app.add_middleware(Shell)
     return app

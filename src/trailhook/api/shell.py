@@ -1,6 +1,7 @@
 """The outermost layer: headers that every answer carries, and an end for every error."""
 
 import logging
+import re
 from http import HTTPStatus
 
 from starlette.datastructures import MutableHeaders
@@ -20,6 +21,12 @@ HEADERS = {
     "x-content-type-options": "nosniff",
 }
 """Unless a route sets its own."""
+
+_ABOUT = {
+    "source": ("source", re.compile(r"[0-9a-f-]{36}")),
+    "batch": ("/deliveries/", re.compile(r"msg_[a-z2-7]{26}")),
+}
+"""By the name in the log: which routes an id belongs to, and how it looks."""
 
 
 class Shell:
@@ -41,6 +48,8 @@ class Shell:
             return
         except TrailhookError as error:
             answer = _known(error, scope)
+            if out.started:
+                raise  # cut off in the middle, so that nobody takes it for the whole
         except Exception:
             log.exception("a request failed", extra=_what(scope))
             if out.started:
@@ -75,8 +84,11 @@ def _known(error: TrailhookError, scope: Scope) -> Response:
 
 
 def _what(scope: Scope) -> dict[str, str]:
-    """Which request it was, by its route's pattern: a path may hold anything."""
-    return {"method": scope["method"], "route": getattr(scope.get("route"), "path", "")}
+    """Which request it was, by its route's pattern and an id: a path may hold anything."""
+    route = getattr(scope.get("route"), "path", "")
+    given = str(scope.get("path_params", {}).get("id", ""))
+    about = [kind for kind, (where, shape) in _ABOUT.items() if where in route and shape.fullmatch(given)]
+    return {"method": scope["method"], "route": route, **dict.fromkeys(about, given)}
 
 
 class BodyLimit:

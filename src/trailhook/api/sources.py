@@ -9,7 +9,15 @@ from starlette.responses import Response
 
 from trailhook import conditions
 from trailhook.api import bodies, problems
-from trailhook.api.answers import SecretRotated, SourceAdded, SourceList, SourceRemoved, SourceStatus, SourceView
+from trailhook.api.answers import (
+    SecretRotated,
+    SilenceView,
+    SourceAdded,
+    SourceList,
+    SourceRemoved,
+    SourceStatus,
+    SourceView,
+)
 from trailhook.api.auth import READ, WRITE
 from trailhook.api.context import Id, PageOf, PartsOf, cursor_of, placed
 from trailhook.api.idempotency import Registrations
@@ -20,8 +28,10 @@ from trailhook.app import Parts
 from trailhook.clock import rfc3339
 from trailhook.delivery import breaker
 from trailhook.errors import Conflict, NotFound
+from trailhook.intake.held import release
 from trailhook.model import Job, Lane, NewBatch, Source
 from trailhook.security.secrets import new_signing_secret, shown_once
+from trailhook.silence import heard
 
 SIGNING_SECRETS_MAX = 5
 """Each one that signs adds a signature to every request."""
@@ -75,26 +85,37 @@ async def add_source(
     With `verify` nothing is registered unless every check of `POST /sources/{id}/test` is ok: the refusal's `errors`
     name the fields to look at. What the checks could not try is told in `warnings`.
     """
-    warnings: list[str] = []
     given = await bodies.read(request, parts, AddSource)
+    added, repeated = await register(parts, given, await request.body(), key=idempotency_key, verify=verify)
+    if repeated:
+        response.headers["idempotent-replayed"] = "true"
+    response.headers["location"] = f"/sources/{added.id}"
+    return added
+
+
+async def register(
+    parts: Parts, given: AddSource, document: bytes, *, key: str | None, verify: bool
+) -> tuple[SourceAdded, bool]:
+    """Register what was given as `document`; the answer, and whether it only repeats an earlier one with that key."""
+    warnings: list[str] = []
+    repeated = False
     seed = new_seed(parts.clock.now())
     source = new_source(given, seed, parts.secrets)
-    if idempotency_key is None:
+    if key is None:
         warnings += await verified(parts, source) if verify else []
         await parts.store.add_source(source)
     else:
         registrations = Registrations(parts.store, parts.vault, parts.clock)
-        claim = await registrations.claim(idempotency_key, bodies.canonical_sha256(await request.body()), seed)
+        claim = await registrations.claim(key, bodies.canonical_sha256(document), seed)
         seed, source = claim.seed, new_source(given, claim.seed, parts.secrets)
         if verify and not (claim.done or await _is_there(parts, source)):
             warnings += await verified(parts, source)
-        if claim.done or not await _added(parts, source):
-            response.headers["idempotent-replayed"] = "true"
+        repeated = claim.done or not await _added(parts, source)
         await registrations.done(claim)
     await parts.queue.hint(Job(kind="poll", source_id=source.id))
-    response.headers["location"] = f"/sources/{source.id}"
     warnings += await _warnings(parts, source)
-    return SourceAdded.of(source, Lane(key=source.lane), signing_secret=shown_once(seed.signing), warnings=warnings)
+    shown = shown_once(seed.signing)
+    return SourceAdded.of(source, Lane(key=source.lane), signing_secret=shown, warnings=warnings), repeated
 
 
 async def _is_there(parts: Parts, source: Source) -> bool:
@@ -181,12 +202,19 @@ async def change_source(request: Request, parts: PartsOf, source_id: Id) -> Sour
 
     Another callback host clears `delivery.headers` unless they are given too. What waits keeps its bytes.
     """
+    await parts.store.source(source_id)
+    return await apply_change(parts, source_id, await bodies.read(request, parts, ChangeSource))
+
+
+async def apply_change(parts: Parts, source_id: str, given: ChangeSource) -> SourceView:
+    """Make a change, let it be looked at soon, and return how the source is then. Raises `NotFound`, `BadRequest`."""
     before = await parts.store.source(source_id)
-    given = await bodies.read(request, parts, ChangeSource)
     now = parts.clock.now()
     source = await _change(parts, source_id, lambda source: changed_source(source, given, parts.secrets, now))
     if source.lane != before.lane:
         source = await _carry_over(parts, source_id, before.lane, source.lane)
+    if before.hold_until_verified and not source.hold_until_verified:
+        await release(parts.store, source_id)
     await _hint(parts, source)
     return await _view(parts, source)
 
@@ -307,7 +335,10 @@ async def source_status(parts: PartsOf, source_id: Id) -> SourceStatus:
     """Counts of records that add up, what waits, what was given up, and how far behind it is."""
     source = await parts.store.source(source_id)
     totals = await parts.store.totals(source_id)
-    return SourceStatus.of(source, await parts.store.lane(source.lane), totals, parts.clock.now())
+    now = parts.clock.now()
+    places = heard(source, await parts.store.watermarks(source_id))
+    silence = SilenceView.of_source(source, places, now, parts.settings.silence_after_s)
+    return SourceStatus.of(source, await parts.store.lane(source.lane), totals, silence, now)
 
 
 # --------------------------------------------------------------------------------------------------- shared steps

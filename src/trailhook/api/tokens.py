@@ -7,7 +7,7 @@ from pydantic import Field
 from starlette.requests import Request
 
 from trailhook.api import bodies, problems
-from trailhook.api.answers import View
+from trailhook.api.answers import View, time_or_none
 from trailhook.api.auth import ADMIN
 from trailhook.api.context import Id, PageOf, PartsOf, cursor_of, placed
 from trailhook.api.schemas import CreateToken
@@ -22,11 +22,19 @@ class TokenView(View):
     name: str
     scopes: tuple[Scope, ...]
     created_at: str
+    last_used_at: str | None = Field(description="Up to five minutes too early; null for never.")
 
     @classmethod
     def of(cls, info: TokenInfo, **more: Any) -> Self:
         """`more` are the fields that a subclass adds."""
-        return cls(id=info.id, name=info.name, scopes=info.scopes, created_at=rfc3339(info.created_at), **more)
+        return cls(
+            id=info.id,
+            name=info.name,
+            scopes=info.scopes,
+            created_at=rfc3339(info.created_at),
+            last_used_at=time_or_none(info.used_at),
+            **more,
+        )
 
 
 class TokenCreated(TokenView):

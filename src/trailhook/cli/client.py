@@ -14,6 +14,7 @@ from trailhook.errors import TrailhookError
 DEFAULT_URL = "http://127.0.0.1:8080"
 TIMEOUT_S = 30.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
+CHUNK_BYTES = 64 * 1024
 
 Document = dict[str, Any]
 
@@ -68,15 +69,30 @@ class Client:
                 return
             wanted["cursor"] = page["next"]
 
+    def lines(self, *path: str, query: Mapping[str, object], accept: str) -> Iterator[str]:
+        """One GET whose answer is read line by line as it comes. Raises as `call` does, if it breaks off as well."""
+        connection = self._connection()
+        try:
+            connection.request("GET", self._target(path, query), None, self._headers(accept))
+            answer = connection.getresponse()
+            if answer.status != http.client.OK:
+                raise ApiRefused(
+                    _explained(self.url, answer.status, _decoded(answer.read(ANSWER_BYTES_MAX))), status=answer.status
+                )
+            for line in _lines(answer):
+                yield line.decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise _unreachable(self.url, error) from error
+        finally:
+            connection.close()
+
     def _target(self, path: tuple[str, ...], query: Mapping[str, object]) -> str:
         base = urlsplit(self.url).path.rstrip("/")
         given = {key: value for key, value in query.items() if value is not None}
         return base + "".join("/" + quote(each, safe="") for each in path) + ("?" + urlencode(given) if given else "")
 
     def _exchange(self, method: str, target: str, body: object) -> tuple[int, bytes]:
-        headers = {"accept": "application/json", "user-agent": f"trailhook-cli/{__version__}"}
-        if self.token:
-            headers["authorization"] = f"Bearer {self.token}"
+        headers = self._headers("application/json")
         if body is not None:
             headers["content-type"] = "application/json"
         connection = self._connection()
@@ -85,17 +101,33 @@ class Client:
             answer = connection.getresponse()
             return answer.status, answer.read(ANSWER_BYTES_MAX)
         except (OSError, http.client.HTTPException) as error:
-            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise Unreachable(
-                f"No answer from {self.url}: {why}. Is `trailhook serve` running? TRAILHOOK_URL says where to look."
-            ) from error
+            raise _unreachable(self.url, error) from error
         finally:
             connection.close()
+
+    def _headers(self, accept: str) -> dict[str, str]:
+        headers = {"accept": accept, "user-agent": f"trailhook-cli/{__version__}"}
+        return headers | ({"authorization": f"Bearer {self.token}"} if self.token else {})
 
     def _connection(self) -> http.client.HTTPConnection:
         parts = urlsplit(self.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         return kind(str(parts.hostname), parts.port, timeout=self.timeout_s)
+
+
+def _lines(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    """`readline` would take an answer that breaks off for one that ends."""
+    rest = b""
+    while chunk := answer.read1(CHUNK_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest or answer.length:
+        raise http.client.IncompleteRead(rest)
+
+
+def _unreachable(url: str, error: Exception) -> Unreachable:
+    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return Unreachable(f"No answer from {url}: {why}. Is `trailhook serve` running? TRAILHOOK_URL says where to look.")
 
 
 def from_environment(environ: Mapping[str, str]) -> Client:
@@ -145,4 +177,6 @@ def _explained(url: str, status: int, document: Any) -> str:
     lines += [f"  {each['field']}: {each['message']}" for each in problem.get("errors") or ()]
     if status == http.client.UNAUTHORIZED:
         lines.append("Set TRAILHOOK_API_TOKEN to the token that the first start printed, or to one of `token create`.")
+    if status == http.client.FORBIDDEN:
+        lines.append("`trailhook token create NAME --scope SCOPE` makes a token that may, with an admin's at hand.")
     return "\n".join(lines)

@@ -9,13 +9,16 @@ from rich.progress import track
 
 from trailhook.cli import output
 from trailhook.cli.client import ApiRefused, Client, from_environment
+from trailhook.cli.completion import source_names
 from trailhook.cli.sources import source_id
 from trailhook.errors import SettingsError
 
 commands = output.group("Look at batches that were given up; send them again or discard them.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-OfSource = Annotated[str | None, typer.Option("--source", help="Only those of this source (id or name).")]
+OfSource = Annotated[
+    str | None, typer.Option("--source", help="Only those of this source (id or name).", autocompletion=source_names)
+]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Which ones.")]
 All = Annotated[bool, typer.Option("--all", help="All of them, or all of --source.")]
 

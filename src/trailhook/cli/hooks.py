@@ -17,10 +17,11 @@ STOP_S = 2
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to answer: no body."""
+    """What to answer."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
 
 
 Take = Callable[[Mapping[str, str], bytes], Reply]
@@ -85,9 +86,10 @@ class HookServer:
             reply = self._take(
                 {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}, body
             )
-        headers = [(name.encode(), value.encode()) for name, value in (*reply.headers, ("content-length", "0"))]
+        length = ("content-length", str(len(reply.body)))
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in (*reply.headers, length)]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": reply.body})
 
 
 async def _body(receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> bytes | None:

@@ -5,21 +5,24 @@ import signal
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from trailhook.cli import output
-from trailhook.cli.hooks import HookServer, Reply
+from trailhook.cli.forward import Forward, NotForwarded
+from trailhook.cli.hooks import HookServer, Reply, Take
 from trailhook.clock import Clock, SystemClock, rfc3339
 from trailhook.delivery.sign import SignatureRefused, parse_secret, verify
 from trailhook.errors import SettingsError
 
 TOLERANCE_S = 300.0
 NAMES_SHOWN = 6
-UNAUTHORIZED = 401
+EVENTS_SHOWN = 20
 NO_CONTENT = 204
 GZIP = 16 + zlib.MAX_WBITS
 INFLATED_BYTES_MAX = 256 * 1024 * 1024
@@ -34,18 +37,37 @@ class Listener:
     status: int
     say: Callable[[str], None]
     clock: Clock = field(default_factory=SystemClock)
+    show: Callable[[Sequence[Any]], None] = lambda _: None
+    """Gets the events of a delivery that is no repetition."""
+    forward: Take | None = None
+    """Answers in our place. What is forged is not handed on."""
     _known: set[str] = field(default_factory=set)
 
     def take(self, headers: Mapping[str, str], body: bytes) -> Reply:
-        """The answer to one delivery: 401 if its signature is bad, else `status`."""
+        """The answer to one delivery: 401 if its signature is bad, else `status`, or what `forward` answers."""
         now, hook_id = self.clock.now(), headers.get("webhook-id", "")
         verdict, genuine = self._verdict(headers, body, now)
-        repeated = genuine and bool(hook_id) and hook_id in self._known
-        if genuine and self.status // 100 == NO_CONTENT // 100:
+        if not genuine:
+            self.say(f"{rfc3339(now)}  {hook_id or '(no webhook-id)'}  {verdict}  {summary(headers, body)}")
+            return Reply(HTTPStatus.UNAUTHORIZED)
+        repeated = bool(hook_id) and hook_id in self._known
+        what = "known webhook-id" if repeated else summary(headers, body)
+        reply, became = self._handed_on(headers, body) if self.forward else (Reply(self.status), "")
+        dropped = ", dropped" if repeated and not self.forward else ""
+        self.say(f"{rfc3339(now)}  {hook_id or '(no webhook-id)'}  {verdict}  {what}{dropped}{became}")
+        if not repeated:
+            self.show(events_of(headers, body))
+        if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
             self._known.add(hook_id)
-        what = "known webhook-id, dropped" if repeated else summary(headers, body)
-        self.say(f"{rfc3339(now)}  {hook_id or '(no webhook-id)'}  {verdict}  {what}")
-        return Reply(self.status if genuine else UNAUTHORIZED)
+        return reply
+
+    def _handed_on(self, headers: Mapping[str, str], body: bytes) -> tuple[Reply, str]:
+        assert self.forward is not None  # noqa: S101 - asked for only where there is one
+        try:
+            reply = self.forward(headers, body)
+        except NotForwarded as error:
+            return Reply(HTTPStatus.BAD_GATEWAY), f"  not forwarded: {error}"
+        return reply, f"  forwarded: {reply.status}"
 
     def _verdict(self, headers: Mapping[str, str], body: bytes, now: float) -> tuple[str, bool]:
         if not self.secrets:
@@ -64,10 +86,29 @@ def listen(
         list[str] | None,
         typer.Option(envvar="WEBHOOK_SECRET", help="whsec_… to verify with; may be repeated. Without it nothing is."),
     ] = None,
-    status: Annotated[int, typer.Option(min=200, max=599, help="What to answer.")] = NO_CONTENT,
+    status: Annotated[
+        int, typer.Option(min=200, max=599, help="What to answer, where nothing is forwarded.")
+    ] = NO_CONTENT,
+    forward: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Hand deliveries on to this address, byte for byte, and its answers back."),
+    ] = None,
+    events: Annotated[int, typer.Option(min=0, help="How many events of a delivery to show.")] = EVENTS_SHOWN,
 ) -> None:
     """Receive webhooks on this machine, verify them and show them, until Ctrl-C."""
-    listener = Listener(_parsed(secret or ()), status, output.say_now)
+    console = output.console()
+
+    def show(found: Sequence[Any]) -> None:
+        for line in event_lines(found, most=events):
+            console.print(line, soft_wrap=True)
+
+    listener = Listener(
+        _parsed(secret or ()),
+        status,
+        output.say_now,
+        show=show,
+        forward=Forward.to(forward) if forward is not None else None,
+    )
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -83,11 +124,46 @@ def _parsed(secrets: Iterable[str]) -> list[bytes]:
         raise SettingsError(f"--secret: {error}") from None
 
 
+def events_of(headers: Mapping[str, str], body: bytes) -> Sequence[Any]:
+    """The events of a delivery; none of what cannot be read, or is a notice."""
+    try:
+        return _events(_content(headers, body))[1]
+    except (ValueError, RecursionError, zlib.error):
+        return ()
+
+
+def event_lines(events: Sequence[Any], *, most: int) -> Iterator[Text]:
+    """A line for each: when, what, who, from where, and the error if there was one."""
+    shown = [each for each in events[:most] if isinstance(each, dict)]
+    for each in shown:
+        line = Text("  ")
+        for text, style in _told(each):
+            line.append(" ".join(output.printable(text)), style=style).append("  ")
+        line.rstrip()
+        yield line
+    if shown and len(events) > len(shown):
+        yield Text(f"  and {len(events) - len(shown):,} more: see --events", style="dim")
+
+
+def _told(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Words and their style."""
+    identity = event.get("userIdentity")
+    user = identity if isinstance(identity, dict) else {}
+    who = str(user.get("arn") or user.get("invokedBy") or user.get("userName") or user.get("type") or "")
+    told = {
+        "dim": str(event.get("eventTime") or ""),
+        "bold": str(event.get("eventName") or event.get("eventType") or "?"),
+        "cyan": who.split(":", 5)[-1] if who.startswith("arn:") else who,
+        "": str(event.get("sourceIPAddress") or ""),
+        "bold red": str(event.get("errorCode") or ""),
+    }
+    return ((text, style) for style, text in told.items() if text)
+
+
 def summary(headers: Mapping[str, str], body: bytes) -> str:
     """What a delivery holds, in a few words: how many events, and which; what a notice says."""
     try:
-        plain = _inflated(headers, body)
-        content = json_lines(plain) if "ndjson" in headers.get("content-type", "") else json.loads(plain)
+        content = _content(headers, body)
         kind, events = _events(content)
     except (ValueError, RecursionError, zlib.error) as error:
         return f"{len(body)} bytes that cannot be read ({type(error).__name__})"
@@ -100,6 +176,11 @@ def summary(headers: Mapping[str, str], body: bytes) -> str:
 def json_lines(content: bytes) -> list[Any]:
     """One JSON value a line."""
     return [json.loads(line) for line in content.splitlines() if line.strip()]
+
+
+def _content(headers: Mapping[str, str], body: bytes) -> Any:
+    plain = _inflated(headers, body)
+    return json_lines(plain) if "ndjson" in headers.get("content-type", "") else json.loads(plain)
 
 
 def _inflated(headers: Mapping[str, str], body: bytes) -> bytes:

@@ -8,10 +8,29 @@ from typing import Annotated
 import typer
 
 from trailhook import __version__
-from trailhook.cli import deadletters, doctor, keys, listen, migrate, output, quarantine, settings, sources, tokens
+from trailhook.cli import (
+    backfill,
+    deadletters,
+    doctor,
+    events,
+    examples,
+    keys,
+    listen,
+    migrate,
+    output,
+    quarantine,
+    settings,
+    sources,
+    tokens,
+    verify,
+)
 from trailhook.settings import PREFIX, load
 
-app = output.group("Forward AWS CloudTrail events to a webhook: every event once, signed, never silently lost.")
+app = output.group(
+    "Forward AWS CloudTrail events to a webhook: every event once, signed, never silently lost.", completion=True
+)
+sources.commands.command()(backfill.backfill)
+sources.commands.command()(backfill.replay)
 app.add_typer(sources.commands, name="source")
 app.add_typer(deadletters.commands, name="deadletters")
 app.add_typer(quarantine.commands, name="quarantine")
@@ -49,10 +68,13 @@ def serve(
     host: Host = None,
     port: Port = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the embedded store lives.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that share the work: 1, or as many as there are cores.")
+    ] = None,
     log_level: LogLevel = None,
 ) -> None:
-    """Run Trailhook: the API and all the work, in one process, until SIGTERM or Ctrl-C."""
-    _run("serve", HOST=host, PORT=port, DATA_DIR=data_dir, LOG_LEVEL=log_level)
+    """Run Trailhook: the API and all the work, in one process or a few, until SIGTERM or Ctrl-C."""
+    _run("serve", HOST=host, PORT=port, DATA_DIR=data_dir, WORKERS=workers, LOG_LEVEL=log_level)
 
 
 @app.command()
@@ -93,6 +115,9 @@ def demo(
 
 
 app.command()(listen.listen)
+app.command()(events.events)
 app.command()(doctor.doctor)
 app.command()(migrate.migrate)
+app.command()(verify.verify)
 app.command()(settings.settings)
+examples.show_examples(app)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +21,10 @@ FAILED = 1
 USAGE = 2
 PIPE_WIDTH = 240
 """Where nobody looks, columns need not fit a screen: what reads a pipe wants whole values."""
+GAP = 2
+"""Blanks between two columns."""
+SENTENCE_WIDTH = 24
+"""The narrowest column in which sentences can be read."""
 
 
 class Commands(TyperGroup):
@@ -32,10 +37,10 @@ class Commands(TyperGroup):
             fail(str(error), status=USAGE if isinstance(error, SettingsError) else FAILED)
 
 
-def group(summary: str) -> typer.Typer:
-    """A new group of commands."""
+def group(summary: str, *, completion: bool = False) -> typer.Typer:
+    """A new group of commands; the outermost one has `completion`."""
     return typer.Typer(
-        cls=Commands, help=summary, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+        cls=Commands, help=summary, no_args_is_help=True, add_completion=completion, pretty_exceptions_enable=False
     )
 
 
@@ -63,17 +68,40 @@ def show_json(value: object) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def show_table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]], *, nothing: str) -> None:
-    """Rows under headings: `columns` says which field (`a.b` reaches into objects) stands under which heading."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, heading in enumerate(columns):
-        table.add_column(heading, overflow="fold", no_wrap=not number)
-    for row in rows:
-        table.add_row(*(_cell(_reach(row, path)) for path in columns.values()))
-    if table.row_count:
-        console().print(table)
-    else:
+def show_table(
+    columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]], *, nothing: str, on: Console | None = None
+) -> None:
+    """Rows under headings: `columns` says which field (`a.b` reaches into objects) stands under which heading.
+
+    No value is ever cut. Where a terminal is too narrow only sentences are broken, and where that does not do each row
+    becomes a block of lines.
+    """
+    out = on or console()
+    cells = [[_cell(_reach(row, path)) for path in columns.values()] for row in rows]
+    widths = [max(cell_len(str(each)) for each in column) for column in zip(columns, *cells, strict=True)]
+    sentences = [any(" " in cell.plain for cell in column) for column in zip(*cells, strict=True)]
+    least = [min(width, SENTENCE_WIDTH) if wraps else width for width, wraps in zip(widths, sentences, strict=False)]
+    if not cells:
         say(nothing)
+    elif out.is_terminal and sum(least) + GAP * (len(least) - 1) > out.width:
+        _show_blocks(out, list(columns), cells)
+    else:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading, wraps in zip(columns, sentences, strict=True):
+            table.add_column(heading, overflow="fold", no_wrap=not (wraps and out.is_terminal))
+        for row in cells:
+            table.add_row(*row)
+        out.print(table, width=None if out.is_terminal else max(PIPE_WIDTH, sum(widths) + GAP * len(widths)))
+
+
+def _show_blocks(out: Console, headings: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+    for number, row in enumerate(rows):
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(no_wrap=True, style="bold", min_width=max(map(len, headings)))
+        table.add_column(overflow="fold")
+        for heading, cell in zip(headings, row, strict=True):
+            table.add_row(heading, cell)
+        out.print(*([""] if number else []), table, sep="\n")
 
 
 def show_fields(value: Mapping[str, Any]) -> None:

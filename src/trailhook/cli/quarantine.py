@@ -7,6 +7,7 @@ import typer
 
 from trailhook.cli import output
 from trailhook.cli.client import from_environment
+from trailhook.cli.completion import source_names
 from trailhook.cli.sources import source_id
 
 commands = output.group("Look at what could not be read, and try it again.")
@@ -24,7 +25,9 @@ LISTED = {
 
 @commands.command(name="list")
 def list_quarantine(
-    source: Annotated[str | None, typer.Option("--source", help="Only that of this source (id or name).")] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="Only that of this source (id or name).", autocompletion=source_names)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Every object and record in quarantine, newest first."""

@@ -31,6 +31,20 @@ def source_document(
     start_from: Annotated[str | None, Option(help="now, beginning, or a time.")] = None,
     sqs_queue_url: Annotated[str | None, Option(help="Queue with the bucket's notifications.")] = None,
     endpoint_url: Annotated[str | None, Option(help="S3 endpoint to use instead of AWS's.")] = None,
+    verify_integrity: Annotated[
+        bool | None,
+        Option(
+            "--verify-integrity/--no-verify-integrity",
+            help="Keep the hash of every log file, to be held against CloudTrail's digests.",
+        ),
+    ] = None,
+    hold_until_verified: Annotated[
+        bool | None,
+        Option(
+            "--hold-until-verified/--no-hold-until-verified",
+            help="Forward a log file only once a digest lists it, and only as it lists it.",
+        ),
+    ] = None,
     body_format: Annotated[str | None, Option("--format", help="envelope, ndjson, array or single.")] = None,
     event_format: Annotated[str | None, Option(help="cloudtrail or compact.")] = None,
     compression: Annotated[str | None, Option(help="none or gzip.")] = None,
@@ -51,6 +65,8 @@ def source_document(
             "startFrom": start_from,
             "sqsQueueUrl": sqs_queue_url,
             "endpointUrl": endpoint_url,
+            "verifyIntegrity": verify_integrity,
+            "holdUntilVerified": hold_until_verified,
             "delivery": {
                 "format": body_format,
                 "eventFormat": event_format,

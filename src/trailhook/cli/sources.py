@@ -1,5 +1,6 @@
 """`trailhook source …`: the registered sources."""
 
+import difflib
 import os
 import uuid
 from typing import Annotated
@@ -8,13 +9,17 @@ import typer
 
 from trailhook.cli import output
 from trailhook.cli.client import ApiRefused, Client, from_environment
-from trailhook.cli.documents import Document, merged, read_json
+from trailhook.cli.completion import source_names
+from trailhook.cli.documents import Document, merged, read_json, without_absent
 from trailhook.cli.source_options import takes_source_options
 from trailhook.errors import SettingsError
 
 commands = output.group("Register, look at and steer sources.")
 
-SourceId = Annotated[str, typer.Argument(metavar="SOURCE", help="Its id, or its name if only one has it.")]
+SourceId = Annotated[
+    str,
+    typer.Argument(metavar="SOURCE", help="Its id, or its name if only one has it.", autocompletion=source_names),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DocumentFile = Annotated[
     str | None,
@@ -23,6 +28,7 @@ DocumentFile = Annotated[
 
 TEST_TIMEOUT_S = 120.0
 """Trying a source out waits for AWS and for its webhook."""
+TRIED = {"EVENT": "eventId", "TIME": "eventTime", "NAME": "eventName", "WHY": "why"}
 CHECKS = {"CHECK": "name", "OK": "ok", "FINDING": "detail", "MISSING": "action"}
 
 BASE: Document = {"sourceType": "aws_cloudtrail", "logFetchInterval": 300}
@@ -147,6 +153,29 @@ def try_out(
         raise typer.Exit(output.FAILED)
 
 
+@commands.command(name="filter")
+def try_filter(
+    source: SourceId,
+    document: Annotated[str, typer.Argument(metavar="FILE|-", help='JSON with "filter", as `set --json` takes it.')],
+    last: Annotated[int | None, typer.Option("--last", help="How many stored events to try it on.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try a filter on the stored log: what it would have dropped and redacted. Nothing is changed."""
+    client = from_environment(os.environ).patient(TEST_TIMEOUT_S)
+    wanted = without_absent({"last": last}) | {"filter": read_json(document).get("filter")}
+    done = client.call("POST", "sources", source_id(client, source), "filter", "test", body=wanted)
+    if as_json:
+        output.show_json(done)
+        return
+    output.say(
+        f"Would have dropped {done['dropped']:,} of the last {done['tried']:,} events stored, and redacted "
+        f"{done['redacted']:,} of the others."
+    )
+    if done["examples"]:
+        output.show_table(TRIED, done["examples"], nothing="")
+    output.say(done["note"] if done["complete"] else f"{done['note']} Not all that you asked for could be tried.")
+
+
 @commands.command()
 def fetch(source: SourceId) -> None:
     """Look for new logs now."""
@@ -158,10 +187,13 @@ def source_id(client: Client, given: str) -> str:
     try:
         return str(uuid.UUID(given))
     except ValueError:
-        found = [each["id"] for each in client.every("sources", "sources") if each["name"] == given]
+        sources = list(client.every("sources", "sources"))
+    found = [each["id"] for each in sources if each["name"] == given]
     if len(found) != 1:
+        near = difflib.get_close_matches(given, [str(each["name"]) for each in sources], n=3)
         how_many = "No source has" if not found else f"{len(found)} sources have"
-        raise ApiRefused(f"{how_many} that name. `trailhook source list` shows the ids.", status=404)
+        meant = f" Is {' or '.join(near)} meant?" if near and not found else ""
+        raise ApiRefused(f"{how_many} that name.{meant} `trailhook source list` shows the ids.", status=404)
     return str(found[0])
 
 

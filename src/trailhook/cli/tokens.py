@@ -10,7 +10,7 @@ from trailhook.cli.client import from_environment
 
 commands = output.group("Make, list and revoke API tokens.")
 
-LISTED = {"ID": "id", "NAME": "name", "SCOPES": "scopes", "CREATED": "createdAt"}
+LISTED = {"ID": "id", "NAME": "name", "SCOPES": "scopes", "CREATED": "createdAt", "LAST USED": "lastUsedAt"}
 
 
 @commands.command()

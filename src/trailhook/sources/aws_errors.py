@@ -103,6 +103,8 @@ _ACTIONS = {
     "HeadObject": "s3:GetObject",
     "AssumeRole": "sts:AssumeRole",
     "LookupEvents": "cloudtrail:LookupEvents",
+    "DescribeTrails": "cloudtrail:DescribeTrails",
+    "GetTrailStatus": "cloudtrail:GetTrailStatus",
     "ReceiveMessage": "sqs:ReceiveMessage",
     "DeleteMessageBatch": "sqs:DeleteMessage",
     "ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",

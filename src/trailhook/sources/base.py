@@ -49,6 +49,57 @@ class Reading(Value, frozen=True, kw_only=True):
     """For how long the unit waited to be read because AWS answers no faster."""
 
 
+class Span(Value, frozen=True, kw_only=True):
+    """A part of the past that somebody wants."""
+
+    id: str
+    """What makes its windows of LookupEvents others than those of polls."""
+    from_at: float
+    to_at: float
+
+
+class Stretch(Value, frozen=True, kw_only=True):
+    """What of a span is walked through from its beginning to its end: a region's directory, or its event history."""
+
+    intake: str
+    name: str
+
+
+class Step(Value, frozen=True, kw_only=True):
+    """What one step through a stretch found."""
+
+    units: Sequence[FoundUnit] = ()
+    after: str
+    """Where the next step begins."""
+    reached_at: float
+    """All before this was looked at."""
+    over: bool
+
+
+class Survey(Value, frozen=True, kw_only=True):
+    """What walking through a span would take, judged by few requests."""
+
+    objects: int = 0
+    list_requests: int = 0
+    lookup_requests: int = 0
+    """At least: one for each window that has no more than a page."""
+    basis: str
+    """What it is judged by, in a sentence."""
+
+
+class History(Protocol):
+    """A way in that can look for what a span of the past has, apart from polls and their watermarks."""
+
+    async def stretches(self, access: Access, span: Span) -> Sequence[Stretch]:
+        """What there is to walk through, in no more requests than a poll takes to find it. Raises as `WayIn.poll`."""
+
+    async def survey(self, access: Access, span: Span, stretches: Sequence[Stretch]) -> Survey:
+        """Judge what walking would take, by a bounded number of requests. Raises as `WayIn.poll`."""
+
+    async def step(self, access: Access, span: Span, stretch: Stretch, after: str) -> Step:
+        """Walk on from `after`, empty at first, by one request or none. Raises as `WayIn.poll`."""
+
+
 class WayIn(Protocol):
     """One intake of a source: S3 polling, S3 through SQS, LookupEvents."""
 
@@ -57,8 +108,9 @@ class WayIn(Protocol):
 
         `marks` are the source's watermarks by (place, prefix). Completeness is the promise: every unit of the
         source's window is yielded by some poll, however late or out of order it appeared; units already known
-        may be yielded again. Asking for the next page says that this one is durable: only then may a way in let
-        go of what brought it (delete its messages). Raises `NeedsAttention` or `Transient`.
+        may be yielded again, and empty pages say that it goes on. Asking for the next page says that this one is
+        durable: only then may a way in let go of what brought it (delete its messages). Raises `NeedsAttention` or
+        `Transient`.
         """
 
     async def read(self, access: Access, unit: Unit) -> bytes | Reading:

@@ -14,9 +14,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from trailhook.clock import Clock
 from trailhook.cloudtrail.keys import Directory, Ignored, Level, LogKey, classify, day_directory, locate
 from trailhook.errors import AccessDenied, Misconfigured
-from trailhook.model import FoundUnit, Unit, Value, Watermark
+from trailhook.model import FoundUnit, Rhythm, Unit, Value, Watermark
 from trailhook.net.base import Transport
 from trailhook.settings import DAY_S, Settings
+from trailhook.silence import continued
 from trailhook.sources.aws import AwsHttp, OnRequest
 from trailhook.sources.aws_identity import CredentialProvider
 from trailhook.sources.base import Access, Check, Page
@@ -27,6 +28,7 @@ from trailhook.sources.s3_listing import Listed, Listing
 _Entry = tuple[Listed, LogKey | Ignored]
 
 INTAKE = "s3"
+NOTHING_HEARD = Rhythm()
 UNKNOWN_LEVELS_MAX = 3
 """How many directories that are not CloudTrail's may lie between the source's prefix and `AWSLogs/`."""
 
@@ -90,12 +92,14 @@ class _Leaf(Value, frozen=True, kw_only=True):
     reconciling: bool
     newest_at: float = 0.0
     """The newest label seen so far."""
+    rhythm: Rhythm
+    """Of the labels seen so far; unless all of the past is listed anew, of those before it, too."""
     token: str = ""
 
     def past(self, keys: Iterable[LogKey | Ignored]) -> "_Leaf":
         """The same, having seen these keys."""
-        labels = (key.labelled_at for key in keys if isinstance(key, LogKey))
-        return self.but(newest_at=max(self.newest_at, *labels, 0.0))
+        labels = [key.labelled_at for key in keys if isinstance(key, LogKey)]
+        return self.but(newest_at=max(self.newest_at, *labels, 0.0), rhythm=continued(self.rhythm, labels))
 
 
 class _Poll:
@@ -124,7 +128,7 @@ class _Poll:
         self._prefixes = 0
 
     async def pages(self) -> AsyncIterator[Page]:
-        """Run the steps, a bounded number at a time, and yield what each finds as it comes."""
+        """Run the steps, a bounded number at a time, and yield what each finds, if nothing, as it comes."""
         waiting = list(self._first())
         running: dict[asyncio.Task[Listing], _Branch | _Leaf] = {}
         denied: AccessDenied | None = None
@@ -144,8 +148,7 @@ class _Poll:
                     if isinstance(step, _Leaf):
                         step = step.past(key for _, key in entries)
                     waiting.extend(self._steps_after(step, listing))
-                    if page := self._page(step, entries, last=not listing.next_token):
-                        yield page
+                    yield self._page(step, entries, last=not listing.next_token)
         finally:
             for task in running:
                 task.cancel()
@@ -207,7 +210,10 @@ class _Poll:
         mark = self._mark_of(prefix if where.logs else self._source.prefix)
         reconciling = self._is_due(mark)
         from_at = self._from_at(mark, reconciling)
-        leaf = _Leaf(prefix=prefix, root=where.root, logs=where.logs, from_at=from_at, reconciling=reconciling)
+        rhythm = Rhythm() if mark is None or reconciling else mark.rhythm
+        leaf = _Leaf(
+            prefix=prefix, root=where.root, logs=where.logs, from_at=from_at, reconciling=reconciling, rhythm=rhythm
+        )
         if mark is None:
             return leaf
         settled_to_at = min(self._usual_at(mark), self._redelivery_at)
@@ -235,16 +241,18 @@ class _Poll:
     def _mark_of(self, prefix: str) -> Watermark | None:
         return self._marks.get((self._place.bucket, prefix))
 
-    def _page(self, step: _Branch | _Leaf, entries: Sequence[_Entry], *, last: bool) -> Page | None:
-        """What one answer brings: its units, and after the last one of a listing the mark."""
+    def _page(self, step: _Branch | _Leaf, entries: Sequence[_Entry], *, last: bool) -> Page:
+        """What one answer brings: its units, and after the last one of a listing the mark. Often neither."""
         units = [self._found(listed, key) for listed, key in entries if self._is_wanted(step, listed, key)]
         marks: list[Watermark] = []
         if last and isinstance(step, _Leaf) and (step.logs or step.prefix == self._source.prefix):
-            mark = self._new_mark(step.prefix, step.newest_at, reconciled=step.reconciling)
+            mark = self._new_mark(step.prefix, step.newest_at, reconciled=step.reconciling, rhythm=step.rhythm)
             marks = [mark] if mark != self._mark_of(step.prefix) else []
-        return Page(units=units, marks=marks) if units or marks else None
+        return Page(units=units, marks=marks)
 
-    def _new_mark(self, prefix: str, newest_at: float, *, reconciled: bool) -> Watermark:
+    def _new_mark(
+        self, prefix: str, newest_at: float, *, reconciled: bool, rhythm: Rhythm = NOTHING_HEARD
+    ) -> Watermark:
         """Never lower than before, and never moved ahead of now by a label that lies there.
 
         Once reconciled, a quiet prefix's mark follows the window of redelivery: what is older is settled, and
@@ -259,6 +267,7 @@ class _Poll:
             mark_at=max(min(max(newest_at, settled_at), self._now), old.mark_at if old else 0.0),
             reconciled_at=self._now if reconciled or old is None else old.reconciled_at,
             start_from_at=min(self._source.start_from_at, old.start_from_at if old else self._source.start_from_at),
+            rhythm=rhythm if rhythm.files or old is None else old.rhythm,
         )
 
     def _is_wanted(self, step: _Branch | _Leaf, listed: Listed, key: LogKey | Ignored) -> bool:

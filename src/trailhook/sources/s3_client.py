@@ -92,6 +92,10 @@ class S3Client:
 
         Raises `ObjectGone`, `Invalid` (over `object_bytes_max`), `NeedsAttention` or `Transient`.
         """
+        return (await self.get_whole(access, place, key, etag=etag)).body
+
+    async def get_whole(self, access: Access, place: Place, key: str, *, etag: str = "") -> Answer:
+        """The same with the headers, in which the object's metadata is."""
         call = self._call(access, place, "GetObject").but(
             headers=[("if-match", f'"{etag}"')] if etag else [],
             answer_bytes_max=self._settings.object_bytes_max,
@@ -100,7 +104,7 @@ class S3Client:
         answer = await self._send(access, place, call, key=key)
         if etag and (answer.header("etag") or etag).strip('"') != etag:
             raise ObjectGone("replaced", "The object was replaced before it was read; its new version is read instead.")
-        return answer.body
+        return answer
 
     def _call(self, access: Access, place: Place, operation: str) -> Call:
         return Call(

@@ -19,12 +19,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from trailhook.clock import Clock
-from trailhook.cloudtrail.keys import Ignored, classify
+from trailhook.cloudtrail.keys import Ignored, classify, locate
 from trailhook.cloudtrail.notifications import Announced, read_notification
 from trailhook.errors import Invalid
 from trailhook.model import FoundUnit, Source, Unit, Watermark
 from trailhook.net.base import Transport
 from trailhook.settings import Settings
+from trailhook.silence import continued
 from trailhook.sources import s3
 from trailhook.sources.aws import AwsHttp, OnRequest
 from trailhook.sources.aws_identity import CredentialProvider
@@ -68,13 +69,15 @@ class SqsNotifications:
     async def poll(
         self,
         access: Access,
-        marks: Mapping[tuple[str, str], Watermark],  # noqa: ARG002 - the queue itself is the mark
+        marks: Mapping[tuple[str, str], Watermark],
     ) -> AsyncIterator[Page]:
-        """See `WayIn.poll`. A page is what one receive brought.
+        """See `WayIn.poll`. A page is what one receive brought. The queue itself is the mark of how far it was seen:
+        watermarks tell of nothing but who was heard when.
 
         It ends when the queue has nothing more, or after `sqs_messages_max`.
         """
         received = 0
+        known = dict(marks)
         while received < self._settings.sqs_messages_max:
             received_at = self._clock.now()
             messages = await self._queue.receive(access, wait_s=self._wait_s, hidden_s=self._hidden_s)
@@ -84,7 +87,9 @@ class SqsNotifications:
             units = await self._units(access, messages)
             if self._clock.now() - received_at - self._wait_s > self._hidden_s / 2:
                 await self._queue.keep_hidden(access, messages, hidden_s=self._hidden_s)
-            yield Page(units=units)
+            heard = _heard(units, known)
+            known |= {(mark.place, mark.prefix): mark for mark in heard}
+            yield Page(units=units, marks=heard)
             await self._queue.delete(access, messages)  # whoever asks for the next page has made this one durable
 
     async def read(self, access: Access, unit: Unit) -> bytes:
@@ -173,6 +178,22 @@ def _elsewhere(source: Source, announced: Announced) -> str | None:
     if source.bucket is not None and announced.bucket != source.bucket:
         return OTHER_BUCKET
     return None if announced.key.startswith(source.prefix) else OTHER_PREFIX
+
+
+def _heard(units: Iterable[FoundUnit], known: Mapping[tuple[str, str], Watermark]) -> Sequence[Watermark]:
+    """The watermarks of the places whose log files these are, where that makes a difference to what is known."""
+    labels: dict[tuple[str, str], list[float]] = {}
+    for unit in units:
+        root = locate(unit.name).root
+        if root and unit.ignored is None:
+            labels.setdefault((unit.place, root), []).append(unit.labelled_at)
+    changed = []
+    for (place, prefix), ats in labels.items():
+        old = known.get((place, prefix)) or Watermark(intake=INTAKE, place=place, prefix=prefix, mark_at=0.0)
+        rhythm = continued(old.rhythm, ats)
+        if rhythm != old.rhythm:
+            changed.append(old.but(mark_at=rhythm.last_at, rhythm=rhythm))
+    return changed
 
 
 def _too_old(source: Source, labelled_at: float, modified_at: float) -> str | None:
