@@ -13,10 +13,11 @@ RUN  := $(VENV)/.run
 DEMO := $(VENV)/.demo
 DEV  := $(VENV)/.dev
 UV   := $(VENV)/.uv/bin/uv
+PEERS := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test coverage lint format bench bench-cluster profile soak lock clean
+.PHONY: help install demo test coverage lint format docs bench bench-cluster bench-listing bench-search bench-growth bench-pages bench-peers profile screenshots soak lock clean
 
 help: ## show this list
 	@echo 'make TARGET [ARGS="…"] [PYTHON=python3.12]'
@@ -46,25 +47,50 @@ format: $(DEV) ## format the code and fix what can be fixed by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The servers that benchmarks start are found by the tests' own support.
+BENCH := PYTHONPATH=tests $(BIN)/python -m
+
 bench: $(DEV) ## measure how fast the product forwards, against the floor; FULL=1 takes four times as much
-	$(BIN)/python -m bench.run $(if $(FULL),--full) $(ARGS)
+	$(BENCH) bench.run $(if $(FULL),--full) $(ARGS)
+
+bench-peers: $(DEV) $(PEERS)/.made ## the same for other forwarders, in an environment of their own
+	$(BENCH) bench.run --peers --only busy --only typical --engine sqlite --keep peers $(ARGS)
+
+bench-growth: $(DEV) ## measure what grows with the ledger, the bucket, the outbox, the sources; FULL=1 goes to 50 M keys
+	$(BENCH) bench.growth $(if $(FULL),--full) $(ARGS)
 
 bench-cluster: $(DEV) ## measure 1, 2 and 4 sources on 1 and 2 workers, over MongoDB and Valkey
-	PYTHONPATH=tests $(BIN)/python -m bench.cluster
+	$(BENCH) bench.cluster
+
+bench-search: $(DEV) ## measure searching a million stored events, on SQLite and MongoDB
+	$(BENCH) bench.search $(ARGS)
+
+bench-pages: $(DEV) ## measure the dashboard with 1,000 sources and 100,000 deliveries; the browser's part where there is Chromium
+	$(BENCH) bench.pages $(ARGS)
+
+bench-listing: $(DEV) ## count what finding log files costs: requests, memory and dollars
+	$(BENCH) bench.listing
 
 profile: $(DEV) ## find out where the time goes, by stage; ARGS="quiet single" names the shapes
-	$(BIN)/python -m bench.profile $(ARGS)
+	$(BENCH) bench.profile $(ARGS)
 
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
+docs: $(DEV) ## make the documents into a site, docs/_build/index.html
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q -b html docs docs/_build
+
+screenshots: $(DEV) ## take docs/images anew, with Chromium; ARGS="--only overview" takes some
+	$(BIN)/python docs/screenshots.py $(ARGS)
 
 lock: $(UV) ## write requirements/ anew from pyproject.toml; ARGS=--upgrade takes newer versions
-	$(LOCK) --all-extras -o requirements/dev.txt $(ARGS)
-	$(LOCK) --extra build --extra demo -c requirements/dev.txt -o requirements/demo.txt
-	$(LOCK) --extra build -c requirements/demo.txt -o requirements/run.txt
+	$(LOCK) pyproject.toml --all-extras -o requirements/dev.txt $(ARGS)
+	$(LOCK) pyproject.toml --extra build --extra demo -c requirements/dev.txt -o requirements/demo.txt
+	$(LOCK) pyproject.toml --extra build -c requirements/demo.txt -o requirements/run.txt
+	$(LOCK) bench/peers/requirements.in -o requirements/peers.txt $(ARGS)
 
 clean: ## remove .venv and everything else that can be made again
-	rm -rf $(VENV) dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist docs/_build docs/reference .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):
@@ -78,6 +104,11 @@ $(MADE):
 $(UV): $(MADE)
 	$(PYTHON) -m venv --clear $(VENV)/.uv
 	$(VENV)/.uv/bin/python -m pip --disable-pip-version-check --quiet install 'uv>=0.13,<1'
+	@touch $@
+
+$(PEERS)/.made: requirements/peers.txt $(MADE)
+	$(PYTHON) -m venv --clear $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all: -r $<
 	@touch $@
 
 $(RUN): requirements/run.txt pyproject.toml $(MADE)

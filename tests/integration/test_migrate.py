@@ -38,10 +38,11 @@ from trailhook.app import KEY_CHECK, KEY_FILE, STORE_FILE
 from trailhook.cli.main import app as cli
 from trailhook.errors import Conflict, SettingsError
 from trailhook.migrate import move, roll_back
-from trailhook.model import BatchKind, BatchState, Counts, Watermark
+from trailhook.model import BatchKind, BatchState, Counts, Rhythm, Watermark
 from trailhook.security.vault import AesVault, key_check, load_or_create_key_file, new_key
 from trailhook.settings import Settings
-from trailhook.store.base import BatchQuery, Commit, Limits, Settlement, Store
+from trailhook.store.base import Commit, Limits, Settlement, Store
+from trailhook.store.lists import BatchQuery
 from trailhook.store.mongo import MongoStore
 from trailhook.store.sqlite import SqliteStore
 from trailhook.store.sqlite.export import TABLES
@@ -91,7 +92,8 @@ async def put_one_of_everything(store: Store) -> None:
     (batch,) = await store.lease_batches("gone", limit=1, lease_s=60)
     await store.settle(batch, DELIVERED)
     await store.remove_source("gone")
-    mark = Watermark(intake="s3", place="bucket", prefix="AWSLogs/", mark_at=7.0, reconciled_at=5.0)
+    heard = Rhythm(files=2, first_at=3.0, last_at=7.0, pauses_s=(4.0, 0.0))
+    mark = Watermark(intake="s3", place="bucket", prefix="AWSLogs/", mark_at=7.0, reconciled_at=5.0, rhythm=heard)
     found = [a_unit(name) for name in ("1 read", "2 bad", "3 partly bad", "4 leased", "5 waits")]
     await store.add_units("s1", [*found, a_unit("digest", ignored="digest")], [mark])
     read, bad, partly_bad = await leased_units(store, limit=3)

@@ -43,16 +43,18 @@ async def forward(product: Product, aws: SimulatedAws, bucket: Path, callback_ur
     return source
 
 
-@pytest.mark.parametrize("origin", ORIGINS)
+@pytest.mark.parametrize(("origin", "workers"), [*((origin, 1) for origin in ORIGINS), ("invictus-ir", 2)])
 async def test_each_distinct_record_of_a_real_bucket_arrives_once_byte_for_byte_and_signed(
-    origin: str, tmp_path: Path, aws: SimulatedAws
+    origin: str, workers: int, tmp_path: Path, aws: SimulatedAws
 ) -> None:
     bucket = real_data() / "buckets" / origin
     figures = json.loads((real_data() / "EXPECTED.json").read_text())["by_bucket"][origin]
     wanted = expected(bucket)
     async with (
         receiving() as receiver,
-        running(tmp_path, hosts=(receiver.host,), endpoints=(aws.host,), clock=SystemClock()) as product,
+        running(
+            tmp_path, hosts=(receiver.host,), endpoints=(aws.host,), clock=SystemClock(), workers=workers
+        ) as product,
     ):
         source = await forward(product, aws, bucket, receiver.url)
         got = received(receiver)

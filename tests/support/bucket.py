@@ -2,8 +2,8 @@
 
 import asyncio
 import hashlib
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
 from xml.sax.saxutils import escape
@@ -23,7 +23,7 @@ class BucketInMemory:
     """Answers virtual-hosted ListObjectsV2 and GetObject. `refuse` may answer in its place, `gate` holds it back."""
 
     def __init__(self) -> None:
-        self._keys: list[bytes] = []
+        self._keys: Sequence[bytes] = []
         self._objects: dict[bytes, tuple[bytes, float]] = {}
         self.refuse: Refuse = lambda _request: None
         self.gate = asyncio.Event()
@@ -33,7 +33,7 @@ class BucketInMemory:
     def put(self, key: str, body: bytes = b"", *, modified_at: float = 0.0) -> None:
         name = key.encode()
         if name not in self._objects:
-            insort(self._keys, name)
+            self._keys = sorted([*self._keys, name])
         self._objects[name] = (body, modified_at)
 
     def fill(self, keys: list[str], *, modified_at: float = 0.0) -> None:
@@ -84,8 +84,11 @@ class BucketInMemory:
                 position = bisect_left(self._keys, last)
         return _page(entries)
 
+    def _described(self, key: bytes) -> tuple[bytes, float]:
+        return self._objects[key]
+
     def _contents(self, key: bytes) -> str:
-        body, modified_at = self._objects[key]
+        body, modified_at = self._described(key)
         modified = datetime.fromtimestamp(modified_at, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         return (
             f"<Contents><Key>{_written(key)}</Key><LastModified>{modified}</LastModified>"

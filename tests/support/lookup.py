@@ -164,14 +164,22 @@ def record(number: int, at: float, **fields: Any) -> bytes:
 def simulated_aws_with_lookup(now: Callable[[], float]) -> Iterator[tuple[SimulatedAws, LookupEvents]]:
     """moto's server with LookupEvents in front of it, by a clock of the test's own."""
     lookup = LookupEvents(app=DomainDispatcherApplication(create_backend_app), now=now)
-    server = make_server("127.0.0.1", 0, lookup, threaded=True, request_handler=MotoRequestHandler)
+    with simulated_aws_behind(lookup) as aws:
+        yield aws, lookup
+
+
+@contextmanager
+def simulated_aws_behind(application: Any) -> Iterator[SimulatedAws]:
+    """moto's server, asked through a WSGI application in front of it."""
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
     thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     aws = SimulatedAws(f"http://127.0.0.1:{server.server_port}")
     try:
-        yield aws, lookup
+        yield aws
     finally:
         aws.s3.close()
+        aws.sqs.close()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -16,12 +16,12 @@ import uvicorn
 from support.clock import FakeClock
 from support.stepping import StepQueue
 from trailhook import app
-from trailhook.api.server import create_app
 from trailhook.app import Parts
 from trailhook.clock import Clock
 from trailhook.jobs import Jobs
 from trailhook.model import Job
 from trailhook.settings import Settings
+from trailhook.web.server import create_site
 
 TOKEN = "th_" + "test" * 12  # a token of the tests' own
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -159,7 +159,7 @@ async def running(
 
 @asynccontextmanager
 async def _serving(parts: Parts) -> AsyncIterator[Api]:
-    server = uvicorn.Server(uvicorn.Config(create_app(parts), log_config=None, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(create_site(parts), log_config=None, lifespan="off"))
     listener = socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(server._serve([listener]))  # `serve` would take the signals from pytest
     try:

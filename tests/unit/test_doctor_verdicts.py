@@ -12,6 +12,7 @@ from trailhook.doctor import (
     judge_disk,
     judge_guard,
     judge_mongodb,
+    judge_notices,
     judge_redis,
     judge_skew,
     judge_sqlite,
@@ -73,6 +74,7 @@ def test_what_cannot_work_fails_with_a_remedy(check: Check, finding: str, remedy
     ("check", "finding", "remedy"),
     [
         (redis(eviction="allkeys-lru"), "allkeys-lru", "noeviction"),
+        (judge_notices(["json://a", "json://b"], ["2", "3"])[0], "number 2 of TRAILHOOK_NOTIFY_URLS", "reachable"),
         (judge_skew(3.0, 0.1), "3.0 s ahead of", "NTP"),
         (judge_disk(Path("data"), DISK_WARN_BYTES - 1), "GiB free", "RETENTION_DAYS"),
     ],
@@ -124,3 +126,8 @@ def test_a_guard_that_lists_what_it_means_is_fine() -> None:
 @pytest.mark.parametrize(("limit_s", "states"), [(None, []), (15, ["ok"]), (60, ["warn"])])
 def test_a_mongodb_that_keeps_a_dead_workers_rows_for_long_is_doubtful(limit_s: int | None, states: list[str]) -> None:
     assert [check.verdict for check in judge_transactions(limit_s)] == states
+
+
+def test_notices_are_judged_only_where_there_are_notify_urls() -> None:
+    assert judge_notices([], ["1"]) == ()
+    assert [check.verdict for check in judge_notices(["json://a"], [])] == ["ok"]

@@ -82,7 +82,7 @@ async def test_tokens_are_made_shown_once_listed_and_revoked(api: Client) -> Non
     assert (await client.call("GET", "/sources")).status == 200
     listed = (await api.get("/tokens"))["tokens"]
     assert {each["name"] for each in listed} == {"bootstrap", "ci"}
-    assert all(set(each) == {"id", "name", "scopes", "createdAt"} for each in listed)
+    assert all(set(each) == {"id", "name", "scopes", "createdAt", "lastUsedAt"} for each in listed)
     reply = await api.call("DELETE", f"/tokens/{created['id']}")
     assert reply.json == {"id": created["id"], "revoked": True}
     assert (await client.call("GET", "/sources")).status == 401

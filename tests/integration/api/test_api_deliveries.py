@@ -46,6 +46,8 @@ async def test_a_delivery_shows_every_attempt(api: Client, parts: Parts, source_
             "status": 500,
             "error": "500",
             "answer": "oh no",
+            "requestHeaders": {},
+            "answerHeaders": {},
         }
     ]
 

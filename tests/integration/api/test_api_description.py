@@ -75,7 +75,7 @@ async def test_every_reference_leads_to_a_schema_and_every_schema_is_used(docume
 
 async def test_bodies_are_described_where_they_are_read(document: Any) -> None:
     with_body = {operation["operationId"] for _, _, operation in operations(document) if "requestBody" in operation}
-    assert with_body == {"addSource", "changeSource", "createToken"}
+    assert with_body == {"addSource", "changeSource", "createToken", "replaySource", "startBackfill", "testFilter"}
     schema = document["components"]["schemas"]["AddSource"]
     assert set(schema["required"]) == {"sourceType", "credentials", "callbackUrl"}
 

@@ -20,7 +20,8 @@ from trailhook.clock import rfc3339
 from trailhook.errors import FetchState
 from trailhook.model import BatchState, Condition, FoundUnit
 from trailhook.security.secrets import shown_once
-from trailhook.store.base import BatchQuery, Settlement
+from trailhook.store.base import Settlement
+from trailhook.store.lists import BatchQuery
 
 DAY_S = 86_400.0
 
@@ -45,7 +46,12 @@ async def test_the_contracts_example_is_enough(api: Client, parts: Parts) -> Non
     assert source.pop("signingSecret").startswith("whsec_")
     assert source.pop("warnings") == []
     assert source == await api.get(f"/sources/{source['id']}")
-    assert source["credentials"] == {"accessKeyId": "****MPLE", "roleArn": None, "region": "us-east-1"}
+    assert source["credentials"] == {
+        "accessKeyId": "****MPLE",
+        "roleArn": None,
+        "region": "us-east-1",
+        "expiration": None,
+    }
     assert source["status"] == source["fetch"]["state"] == source["delivery"]["state"] == "active"
     assert source["intake"] == ["s3"]
     assert source["startFrom"] == rfc3339(START_AT - DAY_S)
@@ -66,7 +72,11 @@ async def test_what_was_given_is_what_is_kept(api: Client, parts: Parts) -> None
                 externalId="an:external/id",
             ),
             startFrom="beginning",
-            filter={"include": {"userIdentity.arn": ["*alice"]}, "exclude": {"eventName": ["Get*", "List*"]}},
+            filter={
+                "include": {"userIdentity.arn": ["*alice"]},
+                "exclude": {"eventName": ["Get*", "List*"]},
+                "redact": ["requestParameters.password"],
+            },
             delivery={"format": "ndjson", "maxEvents": 7, "headers": {"X-Key": "value"}, "ordered": True},
         ),
     )
@@ -81,6 +91,7 @@ async def test_what_was_given_is_what_is_kept(api: Client, parts: Parts) -> None
     assert source["filter"] == {
         "include": {"userIdentity.arn": ["*alice"]},
         "exclude": {"eventName": ["Get*", "List*"]},
+        "redact": ["requestParameters.password"],
     }
     assert source["delivery"]["headers"] == {"X-Key": "***"}
     assert (source["delivery"]["format"], source["delivery"]["maxEvents"]) == ("ndjson", 7)
@@ -89,7 +100,12 @@ async def test_what_was_given_is_what_is_kept(api: Client, parts: Parts) -> None
 
 async def test_keys_may_be_left_out_for_the_machines_own_identity(api: Client) -> None:
     source = await api.post("/add-source", source_body(credentials={"region": "eu-central-1"}))
-    assert source["credentials"] == {"accessKeyId": None, "roleArn": None, "region": "eu-central-1"}
+    assert source["credentials"] == {
+        "accessKeyId": None,
+        "roleArn": None,
+        "region": "eu-central-1",
+        "expiration": None,
+    }
 
 
 async def test_a_new_source_is_looked_at_at_once(api: Client, parts: Parts) -> None:

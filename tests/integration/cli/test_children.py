@@ -24,7 +24,7 @@ sys.stdin.read()
 """
 SLEEPER = """
 import signal
-from trailhook.demo.children import end_with_parent
+from trailhook.parent import end_with_parent
 end_with_parent()
 print("up", flush=True)
 signal.pause()

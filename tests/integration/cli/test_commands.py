@@ -45,7 +45,7 @@ def trailhook(api: ScriptedApi) -> Trailhook:
     def run(*arguments: str, stdin: str | None = None, **environ: str) -> Result:
         clean = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_SESSION_TOKEN": None}
         surroundings = {**clean, "TRAILHOOK_URL": api.url, "TRAILHOOK_API_TOKEN": "th_x", "COLUMNS": "80", **environ}
-        return CliRunner().invoke(app, list(arguments), input=stdin, env=surroundings)
+        return CliRunner().invoke(app, list(arguments), input=stdin, env=surroundings, prog_name="trailhook")
 
     return run
 
@@ -149,6 +149,29 @@ def test_a_name_must_be_one_sources_alone(api: ScriptedApi, trailhook: Trailhook
     api.on("GET", "/sources", {"sources": [{**SOURCE, "name": name} for name in names], "next": None})
     result = trailhook("source", "pause", "prod")
     assert (result.exit_code, said in result.stderr) == (1, True)
+
+
+def test_a_name_that_is_none_brings_those_that_are_near(api: ScriptedApi, trailhook: Trailhook) -> None:
+    api.on("GET", "/sources", {"sources": [SOURCE, {**SOURCE, "name": "audit"}], "next": None})
+    assert "Is prod meant? `trailhook source list`" in trailhook("source", "pause", "prd").stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("", ["prod", "audit"]), ("p", ["prod"]), (ID[:5], [ID, ID]), ("x", [])]
+)
+def test_the_shell_completes_names_and_ids_of_sources(
+    api: ScriptedApi, trailhook: Trailhook, typed: str, offered: list[str]
+) -> None:
+    api.on("GET", "/sources?limit=100", {"sources": [SOURCE, {**SOURCE, "name": "audit"}], "next": None})
+    for line in (f"trailhook source show {typed}", f"trailhook deadletters list --source {typed}"):
+        asked = {"_TRAILHOOK_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+        assert trailhook(**asked).stdout.split() == offered
+
+
+def test_a_shell_that_asks_while_the_api_is_away_gets_nothing_and_no_words(trailhook: Trailhook) -> None:
+    asked = {"_TRAILHOOK_COMPLETE": "complete_bash", "COMP_WORDS": "trailhook source show ", "COMP_CWORD": "3"}
+    result = trailhook(TRAILHOOK_URL="http://127.0.0.1:9", **asked)
+    assert result.output.strip() == ""
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "fetch"])
@@ -280,6 +303,25 @@ def test_wrong_usage_ends_with_2(trailhook: Trailhook) -> None:
     ):
         result = trailhook(*wrong)
         assert (result.exit_code, result.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "next_step"),
+    [
+        (401, "There is no such token.", "TRAILHOOK_API_TOKEN"),
+        (403, "This needs a token with the scope write.", "trailhook token create"),
+        (404, "There is nothing here.", "There is nothing here."),
+        (503, "The store does not answer.", "The store does not answer."),
+    ],
+)
+def test_what_the_api_refuses_ends_with_1_and_the_next_step(
+    api: ScriptedApi, trailhook: Trailhook, status: int, detail: str, next_step: str
+) -> None:
+    api.on("POST", f"/sources/{ID}/pause", {"detail": detail}, status=status)
+    result = trailhook("source", "pause", ID)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert detail in result.stderr
+    assert next_step in result.stderr
 
 
 def test_a_wrong_setting_ends_with_2_and_names_it(trailhook: Trailhook) -> None:

@@ -66,4 +66,5 @@ def test_listen_shows_what_comes_and_ends_on_ctrl_c() -> None:
         finally:
             listening.kill()
     assert listening.returncode == 0
-    assert ["GetObject" in lines[0], "dropped" in lines[1], "BAD signature" in lines[2]] == [True] * 3
+    assert ["GetObject" in lines[0], "dropped" in lines[2], "BAD signature" in lines[3]] == [True] * 3
+    assert lines[1].strip() == "GetObject"

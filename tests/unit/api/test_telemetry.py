@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from trailhook.clock import from_rfc3339
+from trailhook.security.redact import redact
 from trailhook.settings import Settings
-from trailhook.telemetry import Metrics, configure_logging, redact
+from trailhook.telemetry import Metrics, configure_logging
+from trailhook.tracing import root_of
 
 CONTRACT = {
     "trailhook_events_total": {"source", "outcome"},
@@ -154,3 +156,15 @@ def test_what_looks_like_a_secret_is_blotted_out_wherever_it_stands(
 )
 def test_plain_words_stay_as_they_are(text: str) -> None:
     assert redact(text) == text
+
+
+def test_lines_about_a_batch_have_the_id_of_its_trace_where_there_are_traces(root: logging.Logger) -> None:
+    traced, untraced = io.StringIO(), io.StringIO()
+    for stream, settings in ((traced, Settings(otlp_url="http://127.0.0.1:4318")), (untraced, Settings())):
+        configure_logging(settings, stream, root=root)
+        root.warning("dead letter", extra={"source": "abc", "batch": "msg_a"})
+        root.warning("no batch", extra={"source": "abc"})
+    dead, other = map(json.loads, traced.getvalue().splitlines())
+    assert dead["trace_id"] == root_of("msg_a").trace_id
+    assert "trace_id" not in other
+    assert "trace_id" not in untraced.getvalue()

@@ -432,7 +432,12 @@ async def test_a_poll_left_early_leaves_nothing_running() -> None:
         story.put(log_key(label(minutes=5), account=f"{number:012}"))
     pages = story.way.poll(story.access, {})
     story.bucket.refuse = lambda request: story.bucket.gate.clear() if "us-east-1%2F" in request.url else None
-    found = asyncio.ensure_future(anext(pages))
+
+    async def look() -> None:
+        async for _ in pages:
+            pass
+
+    found = asyncio.ensure_future(look())
     while story.bucket.gate.is_set():
         await asyncio.sleep(0)
     found.cancel()
