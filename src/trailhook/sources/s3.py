@@ -285,15 +285,20 @@ class _Poll:
         return latest_at >= step.settled_from_at and listed_from_at <= labelled_at < step.settled_to_at
 
     def _found(self, listed: Listed, key: LogKey | Ignored) -> FoundUnit:
-        return FoundUnit(
-            intake=INTAKE,
-            place=self._place.bucket,
-            name=listed.key,
-            version=listed.etag,
-            endpoint_url=self._place.endpoint_url,
-            region=self._client.region(self._place),
-            size_bytes=listed.size_bytes,
-            labelled_at=key.labelled_at,
-            modified_at=listed.modified_at,
-            ignored=key.kind if isinstance(key, Ignored) else None,
-        )
+        return unit_of(listed, key, self._place, region=self._client.region(self._place))
+
+
+def unit_of(listed: Listed, key: LogKey | Ignored, place: Place, *, region: str) -> FoundUnit:
+    """An object as the unit that it is, whoever lists it: polls and backfills must mean the same one."""
+    return FoundUnit(
+        intake=INTAKE,
+        place=place.bucket,
+        name=listed.key,
+        version=listed.etag,
+        endpoint_url=place.endpoint_url,
+        region=region,
+        size_bytes=listed.size_bytes,
+        labelled_at=key.labelled_at,
+        modified_at=listed.modified_at,
+        ignored=key.kind if isinstance(key, Ignored) else None,
+    )

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 from trailhook.clock import Clock
 from trailhook.cloudtrail.keys import Level, LogKey, classify, day_directory, locate
 from trailhook.errors import Misconfigured
-from trailhook.model import FoundUnit, Value
+from trailhook.model import Value
 from trailhook.net.base import Transport
 from trailhook.settings import DAY_S, HOUR_S, Settings
 from trailhook.sources.aws import AwsHttp, OnRequest
 from trailhook.sources.aws_identity import CredentialProvider
 from trailhook.sources.base import Access, Span, Step, Stretch, Survey
-from trailhook.sources.s3 import INTAKE, UNKNOWN_LEVELS_MAX
+from trailhook.sources.s3 import INTAKE, UNKNOWN_LEVELS_MAX, unit_of
 from trailhook.sources.s3_client import PAGE_KEYS_MAX, Place, S3Client
 
 T = TypeVar("T")
@@ -97,18 +97,7 @@ class S3History:
         over = not listing.next_token or not last or last >= day_directory(root, to_at + DAY_S)
         return Step(
             units=[
-                FoundUnit(
-                    intake=INTAKE,
-                    place=place.bucket,
-                    name=listed.key,
-                    version=listed.etag,
-                    endpoint_url=place.endpoint_url,
-                    region=self._client.region(place),
-                    size_bytes=listed.size_bytes,
-                    labelled_at=key.labelled_at,
-                    modified_at=listed.modified_at,
-                    backfill=True,
-                )
+                unit_of(listed, key, place, region=self._client.region(place)).but(backfill=True)
                 for listed, key in keys
                 if isinstance(key, LogKey) and span.from_at <= key.labelled_at < to_at
             ],
