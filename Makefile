@@ -74,8 +74,10 @@ bench-listing: $(DEV) ## count what finding log files costs: requests, memory an
 profile: $(DEV) ## find out where the time goes, by stage; ARGS="quiet single" names the shapes
 	$(BENCH) bench.profile $(ARGS)
 
+# A name that something asks for with an extra is locked with it: pip takes `coverage` and `coverage[toml]` for two, and
+# without a pin for the second refuses its newest release as soon as there is one.
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --no-strip-extras
 
 docs: $(DEV) ## make the documents into a site, docs/_build/index.html
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q -b html docs docs/_build
