@@ -17,11 +17,13 @@ import msgspec
 from isal import isal_zlib
 
 from trailhook import body
-from trailhook.cloudtrail.records import Record, read_records
+from trailhook.cloudtrail.records import ReadRecords
 from trailhook.delivery import sign
 from trailhook.demo.generator import Generator
 from trailhook.intake.cut import cut
+from trailhook.intake.harvest import Terms
 from trailhook.intake.inflate import inflate
+from trailhook.intake.reading import Bounds
 from trailhook.model import DeliveryOptions
 from trailhook.settings import Settings
 
@@ -33,6 +35,7 @@ GZIP_WINDOW = 31
 
 SETTINGS = Settings()
 OPTIONS = DeliveryOptions()
+TERMS = Terms(source_id=SOURCE_ID, filter=None, delivery=OPTIONS, verify_integrity=False, backfill=False)
 
 Stages = dict[str, float]
 """CPU seconds by stage."""
@@ -117,9 +120,9 @@ def path(corpus: Corpus) -> Stages:
                 for file in group
             ]
         with timed(stages, "split, keys, fields"):
-            records = [record for each in plain for record in _read(each)]
+            stretches = [stretch for each in _read(plain) for stretch in each.stretches]
         with timed(stages, "cut"):
-            pieces = list(cut(records, OPTIONS, source_id=SOURCE_ID))
+            pieces = list(cut(stretches, OPTIONS, source_id=SOURCE_ID))
         with timed(stages, "freeze (join, compress, hash)"):
             batches = [
                 body.freeze(piece, source_id=SOURCE_ID, options=OPTIONS, batch_id=body.new_batch_id())
@@ -133,14 +136,9 @@ def path(corpus: Corpus) -> Stages:
     return stages
 
 
-def _read(plain: bytes) -> list[Record]:
-    read = read_records(
-        plain,
-        scope=SOURCE_ID.encode(),
-        depth_max=SETTINGS.record_depth_max,
-        record_bytes_max=SETTINGS.record_bytes_max,
-    )
-    return list(read.records)
+def _read(group: Sequence[bytes]) -> list[ReadRecords]:
+    judge = Bounds.of(SETTINGS).judge(TERMS)
+    return list(map(judge.whole, group))
 
 
 def best(measure: Callable[[Corpus], Stages], corpus: Corpus, rounds: int) -> Stages:

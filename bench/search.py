@@ -26,7 +26,7 @@ from trailhook import app, body
 from trailhook.api.events import LIMIT, event_json
 from trailhook.app import Parts, event_search
 from trailhook.clock import SystemClock, rfc3339
-from trailhook.cloudtrail.records import Record, read_records
+from trailhook.cloudtrail.records import Judge
 from trailhook.demo import events
 from trailhook.intake.cut import cut
 from trailhook.model import Counts, DeliveryOptions, NewBatch, Source
@@ -44,6 +44,7 @@ GROUP = 2_600
 LATE_S = 600.0
 ROUNDS = 15
 SOURCE = "bench"
+JUDGE = Judge(scope=SOURCE.encode(), depth_max=200, record_bytes_max=2**21)
 END_AT = 1_780_000_000
 DOCUMENT = Path(__file__).parents[1] / "docs" / "searching.md"
 RESULTS = Path(__file__).parent / "results" / "search.md"
@@ -90,27 +91,20 @@ def _published() -> Iterator[bytes]:
     """Records of published logs, where there are any."""
     place = os.environ.get("TRAILHOOK_REAL_DATA")
     for path in sorted(Path(place).rglob("*_CloudTrail_*.json.gz"))[:500] if place else ():
-        read = read_records(
-            gzip.decompress(path.read_bytes()), scope=b"", depth_max=200, record_bytes_max=2**21
-        ).records
-        yield from (record.raw for record in read if not record.alone and _TIME.search(record.raw))
+        for stretch in JUDGE.whole(gzip.decompress(path.read_bytes())).stretches:
+            yield from (raw for raw in stretch.raws() if not stretch.alone and _TIME.search(raw))
 
 
 def batches(number: int) -> Iterator[tuple[Sequence[NewBatch], int]]:
     """The batches of each intake transaction, and how many records they hold."""
     source = iter(raws(number))
     while group := [raw for raw, _ in zip(source, range(GROUP), strict=False)]:
-        records = _read(group)
+        found = JUDGE.whole(b'{"Records":[%b]}' % b",".join(group))
         frozen = [
             body.freeze(part, source_id=SOURCE, options=DeliveryOptions(), batch_id=body.new_batch_id())
-            for part in cut(records, DeliveryOptions(), source_id=SOURCE)
+            for part in cut(found.stretches, DeliveryOptions(), source_id=SOURCE)
         ]
-        yield frozen, len(records)
-
-
-def _read(group: Sequence[bytes]) -> list[Record]:
-    data = b'{"Records":[%b]}' % b",".join(group)
-    return read_records(data, scope=SOURCE.encode(), depth_max=200, record_bytes_max=2**21).records
+        yield frozen, found.kept
 
 
 async def fill(stores: Sequence[Parts], number: int) -> None:

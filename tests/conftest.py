@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from support.aws import SimulatedAws, simulated_aws
 from support.mongod import shared_mongodb
 from support.valkey import any_redis
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # on a busy machine any example may take long
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

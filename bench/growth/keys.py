@@ -10,7 +10,7 @@ from pymongo.write_concern import WriteConcern
 from bench.corpus import DAY_S
 from bench.engines import SQLITE, Installation
 from trailhook.app import STORE_FILE
-from trailhook.cloudtrail.records import KEY_BYTES
+from trailhook.cloudtrail.identity import KEY_BYTES
 from trailhook.store.mongo.rows import scoped
 from trailhook.store.sqlite.engine import connect
 from trailhook.store.sqlite.units import claim

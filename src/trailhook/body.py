@@ -11,15 +11,15 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import Any, Final, cast
 
 import msgspec
 from isal import isal_zlib
 
 from trailhook.cloudtrail import columns
-from trailhook.cloudtrail.columns import SEPARATOR_BYTES, Columns
-from trailhook.cloudtrail.records import Record
+from trailhook.cloudtrail.columns import Columns
+from trailhook.cloudtrail.records import event_of
+from trailhook.cloudtrail.stretch import SEPARATOR_BYTES, Stretch
 from trailhook.errors import Invalid
 from trailhook.model import Batch, BatchKind, Compression, DeliveryOptions, EventFormat, Format, NewBatch
 
@@ -31,7 +31,6 @@ _LEVEL = 1
 _ROOM_BYTES = 64
 _JSON_TYPE = "application/json"
 _TYPES: Final = {Format.NDJSON: "application/x-ndjson"}
-_SEPARATORS: Final = {Format.NDJSON: b"\n"}
 _COMPACT_HEAD: Final = b'{"eventId":'
 """How the short form begins; CloudTrail writes `eventID`."""
 _Damage: Final = cast("type[Exception]", isal_zlib.error)  # its stubs declare an instance
@@ -74,31 +73,33 @@ class LaidOut:
         return plain
 
 
+def as_sent(stretch: Stretch, options: DeliveryOptions) -> Stretch:
+    """The records as they stand in a body: in the short form, or each on one line, where a source wants them so."""
+    write = compact if options.event_format is EventFormat.COMPACT else _one_line
+    if write is _one_line and options.format is not Format.NDJSON:
+        return stretch
+    return stretch.written(map(write, stretch.raws()), _separator(options.format))
+
+
 def freeze(
-    records: Sequence[Record],
+    stretches: Sequence[Stretch],
     *,
     source_id: str,
     options: DeliveryOptions,
     batch_id: str,
     laid_out: LaidOut | None = None,
 ) -> NewBatch:
-    """The batch that sends these records, in their order, of which there is at least one; `single` takes one.
+    """The batch that sends these records `as_sent`, in their order, of which there is at least one; `single` takes one.
 
     What it sends is left in `laid_out`.
     """
-    if options.format is Format.SINGLE and len(records) != 1:
+    count = sum(map(len, stretches))
+    if options.format is Format.SINGLE and count != 1:
         raise ValueError("a body of the single format has one record")
-    if options.event_format is EventFormat.COMPACT:
-        parts = [compact(record) for record in records]
-    else:
-        parts = [record.raw for record in records]
-    if options.format is Format.NDJSON:
-        parts = [_one_line(part) for part in parts]
-    head, _ = _frame(options.format, source_id, len(parts))
-    starts = accumulate((len(part) + SEPARATOR_BYTES for part in parts), initial=len(head))
+    head, _ = _frame(options.format, source_id, count)
     return _batch(
-        parts,
-        columns.gather(records, list(starts), layout=options.format),
+        [stretch.whole for stretch in stretches],
+        columns.gather(stretches, layout=options.format, first_offset=len(head)),
         source_id=source_id,
         batch_id=batch_id,
         content_encoding="gzip" if options.compression is Compression.GZIP else "",
@@ -174,9 +175,9 @@ def notice(name: str, data: Any, *, batch_id: str) -> NewBatch:
     )
 
 
-def compact(record: Record) -> bytes:
+def compact(raw: bytes) -> bytes:
     """The short form of a record."""
-    event = record.event
+    event = event_of(raw)
     return msgspec.json.encode(
         {
             "eventId": event.event_id,
@@ -205,7 +206,7 @@ def _check(batch: NewBatch) -> None:
 
 
 def _batch(
-    parts: list[bytes],
+    parts: Sequence[bytes | memoryview],
     about: Columns,
     *,
     source_id: str,
@@ -215,10 +216,10 @@ def _batch(
     laid_out: LaidOut | None = None,
 ) -> NewBatch:
     layout = Format(about.layout)
-    head, tail = _frame(layout, source_id, len(parts))
-    ends = [head + parts[0], *parts[1:]]
-    ends[-1] += tail
-    plain = _SEPARATORS.get(layout, b",").join(ends)
+    head, tail = _frame(layout, source_id, len(about))
+    separator = _separator(layout)
+    between = [part for each in parts[1:] for part in (separator, each)]
+    plain = b"".join([head, parts[0], *between, tail])
     stored = _gzip(plain)
     sha256 = hashlib.sha256(stored).digest()
     if laid_out and not content_encoding:
@@ -230,7 +231,7 @@ def _batch(
         wire_bytes=len(stored) if content_encoding else len(plain),
         content_type=_TYPES.get(layout, _JSON_TYPE),
         content_encoding=content_encoding,
-        count=len(parts),
+        count=len(about),
         columns=columns.pack(about),
         first_event_at=float(about.first_at),
         last_event_at=float(about.last_at),
@@ -246,6 +247,10 @@ def _frame(layout: Format, source_id: str, count: int) -> tuple[bytes, bytes]:
     if layout is Format.ARRAY:
         return b"[", b"]"
     return b"", b"\n" if layout is Format.NDJSON else b""
+
+
+def _separator(layout: Format) -> bytes:
+    return b"\n" if layout is Format.NDJSON else b","
 
 
 def _one_line(part: bytes) -> bytes:

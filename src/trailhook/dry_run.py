@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from trailhook import body
 from trailhook.clock import Clock
 from trailhook.cloudtrail import columns
-from trailhook.cloudtrail.records import Record, read_record
+from trailhook.cloudtrail.stretch import Record
 from trailhook.errors import NotFound
 from trailhook.intake.filter import explain
+from trailhook.intake.reading import Bounds
 from trailhook.intake.redact import compile_redaction
 from trailhook.model import Batch, BatchKind, BatchState, Filter, Value
 from trailhook.settings import Settings
@@ -107,10 +108,10 @@ class _Trial:
             if self.tried >= last:
                 return
             self.tried += 1
-            if reason := why(record):
+            if reason := why(record.event, record.raw):
                 self.dropped += 1
                 _keep(self.dropped_examples, record, reason)
-            elif redact and redact(record) is not record:
+            elif redact and redact(record.raw) is not record.raw:
                 self.redacted += 1
                 if len(self.redacted_examples) < EXAMPLES_MAX:
                     _keep(self.redacted_examples, record, f"redact names {', '.join(self._hits(record))}")
@@ -121,14 +122,9 @@ class _Trial:
         if not parts or body.is_compact(parts[0]):
             self.complete = False
             return
+        judge = Bounds.of(self.settings).judge()
         for raw in reversed(parts):
-            record = read_record(
-                raw,
-                position=0,
-                scope=b"",
-                depth_max=self.settings.record_depth_max,
-                record_bytes_max=self.settings.record_bytes_max,
-            )
+            record = judge.one(raw)
             if isinstance(record, Record):
                 yield record
             else:
@@ -137,7 +133,7 @@ class _Trial:
     def _hits(self, record: Record) -> Iterable[str]:
         for path in self.wanted.redact:
             redact = compile_redaction([path])
-            if redact and redact(record) is not record:
+            if redact and redact(record.raw) is not record.raw:
                 yield path
 
 

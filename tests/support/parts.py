@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 
 from support.clock import FakeClock
-from trailhook import app, body
+from trailhook import app
 from trailhook.app import Parts
-from trailhook.cloudtrail.records import read_records
+from trailhook.intake.harvest import Terms
+from trailhook.intake.harvest import freeze as freeze_new
+from trailhook.intake.reading import Bounds
 from trailhook.model import Counts, FoundUnit, NewQuarantined, Unit, UnitEnd, UnitState
 from trailhook.settings import Settings
 from trailhook.store.base import Commit
@@ -39,16 +41,17 @@ async def freeze(parts: Parts, source_id: str, records: Sequence[dict[str, Any]]
     unit = await unit_of(parts, source_id, name)
     source = await parts.store.source(source_id)
     data = msgspec.json.encode({"Records": records})
-    read = read_records(data, scope=source_id.encode(), depth_max=100, record_bytes_max=10**6).records
-    batch = body.freeze(read, source_id=source_id, options=source.delivery, batch_id=body.new_batch_id())
+    terms = Terms.of(source)
+    found = Bounds.of(parts.settings).judge(terms).whole(data).stretches
+    (batch,) = freeze_new(terms, found, ())
     await parts.store.commit(
         Commit(
             source_id=source_id,
             token=unit.token,
-            keys=[record.key for record in read],
+            keys=[key for stretch in found for key in stretch.keys],
             batches=[batch],
-            units=[UnitEnd(unit_id=unit.id, state=UnitState.DONE, records=len(read), records_taken=len(read))],
-            counts=Counts(read=len(read)),
+            units=[UnitEnd(unit_id=unit.id, state=UnitState.DONE, records=batch.count, records_taken=batch.count)],
+            counts=Counts(read=batch.count),
         )
     )
     return batch.id

@@ -1,9 +1,13 @@
 """Small CloudTrail records and files to read."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
-from trailhook.cloudtrail.records import BadRecord, ReadRecords, Record, read_record, read_records
+from trailhook import body
+from trailhook.cloudtrail.records import BadRecord, Judge, ReadRecords
+from trailhook.cloudtrail.stretch import Record, Stretch
+from trailhook.model import DeliveryOptions, NewBatch
 
 SCOPE = b"source-1"
 DEPTH_MAX = 50
@@ -38,14 +42,19 @@ def log_file(*raws: bytes) -> bytes:
     return b'{"Records":[%b]}' % b",".join(raws)
 
 
+def judge(**more: Any) -> Judge:
+    """Who reads under the limits above, or other ones."""
+    return Judge(**{"scope": SCOPE, "depth_max": DEPTH_MAX, "record_bytes_max": RECORD_BYTES_MAX, **more})
+
+
 def read(data: bytes) -> ReadRecords:
     """Everything in a file, under the limits above."""
-    return read_records(data, scope=SCOPE, depth_max=DEPTH_MAX, record_bytes_max=RECORD_BYTES_MAX)
+    return judge().whole(data)
 
 
 def judged(one: bytes) -> Record | BadRecord:
     """One element by itself."""
-    return read_record(one, position=0, scope=SCOPE, depth_max=DEPTH_MAX, record_bytes_max=RECORD_BYTES_MAX)
+    return judge().one(one)
 
 
 def record(number: int = 0, **fields: Any) -> Record:
@@ -53,3 +62,41 @@ def record(number: int = 0, **fields: Any) -> Record:
     found = judged(raw(number, **fields))
     assert isinstance(found, Record)
     return found
+
+
+def stretches(records: Iterable[Record]) -> list[Stretch]:
+    """Each in one of its own."""
+    return [Stretch.of(each) for each in records]
+
+
+def frozen(
+    records: Iterable[Record],
+    *,
+    source_id: str,
+    batch_id: str,
+    options: DeliveryOptions | None = None,
+    laid_out: body.LaidOut | None = None,
+) -> NewBatch:
+    """The batch of these records."""
+    chosen = options or DeliveryOptions()
+    sent = [body.as_sent(each, chosen) for each in stretches(records)]
+    return body.freeze(sent, source_id=source_id, options=chosen, batch_id=batch_id, laid_out=laid_out)
+
+
+def rows(found: Iterable[Stretch]) -> list[tuple[object, ...]]:
+    """All that is known of each record, however they are divided into stretches."""
+    return [
+        (*row, stretch.alone)
+        for stretch in found
+        for row in zip(stretch.raws(), stretch.keys, stretch.times, stretch.read_only, *stretch.texts, strict=True)
+    ]
+
+
+def raws(found: Iterable[Stretch]) -> list[bytes]:
+    """The bytes of each record."""
+    return [each for stretch in found for each in stretch.raws()]
+
+
+def keys(found: Iterable[Stretch]) -> list[bytes]:
+    """The key of each record."""
+    return [each for stretch in found for each in stretch.keys]

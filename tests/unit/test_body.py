@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.records import judged, raw, record
+from support.records import frozen, judged, raw, record
 from trailhook import body
 from trailhook.cloudtrail import columns
-from trailhook.cloudtrail.records import Record
+from trailhook.cloudtrail.stretch import Record
 from trailhook.errors import Invalid
 from trailhook.model import Batch, BatchKind, Compression, DeliveryOptions, EventFormat, Format, NewBatch
 
@@ -20,12 +20,12 @@ SOURCE_ID = "5b0f3c1e-0000-4000-8000-000000000000"
 
 
 def freeze(records: Sequence[Record], batch_id: str = "msg_parent", **options: object) -> NewBatch:
-    return body.freeze(records, source_id=SOURCE_ID, options=DeliveryOptions().but(**options), batch_id=batch_id)
+    return frozen(records, source_id=SOURCE_ID, options=DeliveryOptions().but(**options), batch_id=batch_id)
 
 
 def frozen_with(laid_out: body.LaidOut, one: Record, **options: object) -> NewBatch:
     chosen = DeliveryOptions().but(**options)
-    return body.freeze([one], source_id=SOURCE_ID, options=chosen, batch_id="msg_parent", laid_out=laid_out)
+    return frozen([one], source_id=SOURCE_ID, options=chosen, batch_id="msg_parent", laid_out=laid_out)
 
 
 def stored(batch: NewBatch) -> Batch:
@@ -147,7 +147,7 @@ def test_the_columns_find_each_record_in_the_body(layout: Format, event_format: 
     records = [record(number, x="\u00fc" * number) for number in range(12)]
     batch = freeze(records, format=layout, event_format=event_format)
     found = columns.slices(body.inflated(batch), columns.unpack(batch.columns))
-    expected = [body.compact(each) if event_format is EventFormat.COMPACT else each.raw for each in records]
+    expected = [body.compact(each.raw) if event_format is EventFormat.COMPACT else each.raw for each in records]
     assert found == expected
 
 

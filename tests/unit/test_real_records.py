@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from support.real_data import real_data
+from support.records import keys, raws, rows
 from trailhook import body
-from trailhook.cloudtrail.records import ReadRecords, read_records, read_slices
+from trailhook.cloudtrail.records import Judge, ReadRecords, event_of
 from trailhook.errors import Invalid
 from trailhook.intake.cut import cut
 from trailhook.intake.inflate import inflate, inflate_chunks
 from trailhook.model import DeliveryOptions
 
 pytestmark = pytest.mark.real_data
-LIMITS: dict[str, Any] = {"scope": b"real", "depth_max": 200, "record_bytes_max": 2 * 1024 * 1024}
+JUDGE = Judge(scope=b"real", depth_max=200, record_bytes_max=2 * 1024 * 1024)
 
 
 def files() -> Iterator[tuple[str, bytes]]:
@@ -31,7 +32,7 @@ def files() -> Iterator[tuple[str, bytes]]:
 
 
 def whole(data: bytes) -> ReadRecords:
-    return read_records(inflate(data, bytes_max=2**24, ratio_max=200), **LIMITS)
+    return JUDGE.whole(inflate(data, bytes_max=2**24, ratio_max=200))
 
 
 def test_every_record_is_found_and_repeats_are_known_by_their_keys() -> None:
@@ -40,34 +41,34 @@ def test_every_record_is_found_and_repeats_are_known_by_their_keys() -> None:
     for origin, data in files():
         read = whole(data)
         assert read.bad == []
-        found[origin] += read.records
+        found[origin] += zip(raws(read.stretches), keys(read.stretches), strict=True)
     for origin, figures in expected.items():
-        identified = [each for each in found[origin] if each.event.event_id]
+        identified = [key for each, key in found[origin] if event_of(each).event_id]
         assert len(found[origin]) == figures["records"], origin
         assert len(found[origin]) - len(identified) == figures["records_without_eventID"], origin
-        assert len({each.key for each in identified}) == figures["distinct_account_event_ids"], origin
+        assert len(set(identified)) == figures["distinct_account_event_ids"], origin
 
 
 def test_the_slices_are_the_files_bytes_whichever_way_they_are_read() -> None:
     for _, data in files():
         plain = gzip.decompress(data)
         read = whole(data)
-        assert [json.loads(each.raw) for each in read.records] == json.loads(plain)["Records"]
-        assert all(each.raw in plain for each in read.records)
+        assert [json.loads(each) for each in raws(read.stretches)] == json.loads(plain)["Records"]
+        assert all(each in plain for each in raws(read.stretches))
         chunks = inflate_chunks(data, ratio_max=200, chunk_bytes=1500)
-        slices = list(read_slices(chunks, slice_records_max=10, **LIMITS))
-        assert [each for part in slices for each in part.records] == read.records
+        slices = list(JUDGE.slices(chunks, slice_records_max=10))
+        assert rows(each for part in slices for each in part.stretches) == rows(read.stretches)
 
 
 def test_bodies_hold_every_record_byte_for_byte() -> None:
-    records = [each for origin, data in files() if origin == "invictus-ir" for each in whole(data).records]
+    found = [each for origin, data in files() if origin == "invictus-ir" for each in whole(data).stretches]
     options = DeliveryOptions(max_events=100, max_bytes=100_000)
-    rest = iter(records)
-    for group in cut(records, options, source_id="real"):
+    rest = iter(raws(found))
+    for group in cut(found, options, source_id="real"):
         batch = body.freeze(group, source_id="real", options=options, batch_id=body.new_batch_id())
         sent = body.wire(batch)
         assert len(sent) <= options.max_bytes
-        assert json.loads(sent)["data"]["events"] == [json.loads(next(rest).raw) for _ in group]
+        assert json.loads(sent)["data"]["events"] == [json.loads(next(rest)) for stretch in group for _ in stretch.keys]
     assert next(rest, None) is None
 
 

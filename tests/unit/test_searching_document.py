@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from support.records import record
+from support.records import frozen, record
 from trailhook import body
 from trailhook.cloudtrail.columns import Packed
-from trailhook.model import DeliveryOptions
 from trailhook.search.grammar import ALIASES, FIELDS, parse
 from trailhook.search.match import Matcher
 
@@ -52,7 +51,7 @@ FOUND = {
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_finds_what_it_is_said_to_find(example: str) -> None:
     records = [record(number, **ELSEWHERE | fields) for number, fields in enumerate(EVENTS.values())]
-    batch = body.freeze(records, source_id="s1", options=DeliveryOptions(), batch_id="msg_1")
+    batch = frozen(records, source_id="s1", batch_id="msg_1")
     columns, matcher = Packed(batch.columns), Matcher(parse(example))
     positions = matcher.positions(columns)
     if matcher.reads_bodies:

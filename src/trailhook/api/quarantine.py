@@ -6,17 +6,18 @@ from typing import Annotated, Literal, Self
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from trailhook import body
 from trailhook.api import problems
 from trailhook.api.answers import View
 from trailhook.api.auth import READ, WRITE
 from trailhook.api.context import Id, PageOf, PartsOf, cursor_of, placed
 from trailhook.app import Parts
 from trailhook.clock import rfc3339
-from trailhook.cloudtrail.records import BadRecord, Record, read_record
+from trailhook.cloudtrail.records import BadRecord
+from trailhook.cloudtrail.stretch import Record, Stretch
 from trailhook.errors import Conflict
 from trailhook.intake.filter import compile_filter
-from trailhook.intake.redact import redacted
+from trailhook.intake.harvest import Terms, freeze
+from trailhook.intake.reading import Bounds
 from trailhook.model import Job, Quarantined, QuarantineKind
 
 
@@ -107,24 +108,18 @@ async def retry_quarantined(parts: PartsOf, quarantine_id: Id) -> QuarantineRetr
 
 async def _release(parts: Parts, entry: Quarantined) -> None:
     """Let a record go the way it would have gone: filtered, known already, or frozen in a batch of its own."""
-    source = await parts.store.source(entry.source_id)
-    record = await asyncio.to_thread(_read_again, parts, entry)
-    if not compile_filter(source.filter)(record):
+    terms = Terms.of(await parts.store.source(entry.source_id))
+    record = await asyncio.to_thread(_read_again, parts, entry, terms)
+    passes = compile_filter(terms.filter)
+    if passes and not passes(record.event, record.raw):
         await parts.store.release_record(entry.id, key=None, batch=None)
         return
-    kept = list(redacted([record], source.filter))
-    batch = body.freeze(kept, source_id=source.id, options=source.delivery, batch_id=body.new_batch_id())
+    (batch,) = freeze(terms, [Stretch.of(record)], ())
     await parts.store.release_record(entry.id, key=record.key, batch=batch)
 
 
-def _read_again(parts: Parts, entry: Quarantined) -> Record:
-    read = read_record(
-        entry.body,
-        position=entry.position or 0,
-        scope=entry.source_id.encode(),
-        depth_max=parts.settings.record_depth_max,
-        record_bytes_max=parts.settings.record_bytes_max,
-    )
+def _read_again(parts: Parts, entry: Quarantined, terms: Terms) -> Record:
+    read = Bounds.of(parts.settings).judge(terms).one(entry.body, entry.position or 0)
     if isinstance(read, BadRecord):
         raise Conflict(f"It still cannot be read: {read.detail}.")
     return read

@@ -8,20 +8,19 @@ numbers after them: to skip a batch costs a tenth of unpacking it (see `Packed`)
 import struct
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
+from operator import sub
 from typing import Final
 
 import msgspec
 from isal import isal_zlib
 
-from trailhook.cloudtrail.event import Event
-from trailhook.cloudtrail.records import Record
+from trailhook.cloudtrail.event import SEARCHED
+from trailhook.cloudtrail.stretch import SEPARATOR_BYTES, Stretch
 from trailhook.errors import Invalid
 
-TEXT_COLUMNS: Final = ("name", "service", "user", "ip", "error", "account", "region")
+TEXT_COLUMNS: Final = SEARCHED
 _PLACES: Final = {name: place for place, name in enumerate(TEXT_COLUMNS)}
-SEPARATOR_BYTES: Final = 1
-"""Between two records of a body, whatever its layout."""
 _VERSION = b"\x01"
 _READ_ONLY: Final = {None: 0, False: 1, True: 2}
 _READ_ONLY_BACK: Final = tuple(_READ_ONLY)
@@ -36,10 +35,10 @@ class Column(msgspec.Struct, frozen=True):
     """For each record, its place in `values`."""
 
     @classmethod
-    def of(cls, texts: Iterable[str | None]) -> "Column":
-        places: dict[str, int] = {}
-        codes = tuple([places.setdefault(text or "", len(places)) for text in texts])
-        return cls(tuple(places), codes)
+    def of(cls, texts: Iterable[str]) -> "Column":
+        each = list(texts)
+        places = {text: place for place, text in enumerate(dict.fromkeys(each))}
+        return cls(tuple(places), tuple(map(places.__getitem__, each)))
 
     def __getitem__(self, index: int) -> str:
         return self.values[self.codes[index]]
@@ -109,24 +108,18 @@ _VALUES: Final = msgspec.msgpack.Decoder(tuple[str, ...])
 _LENGTH: Final = struct.Struct("<I")
 
 
-def gather(records: Sequence[Record], starts: Sequence[int], *, layout: str) -> Columns:
-    """The columns of `records`, which start at `starts` in their body (see `Columns.starts`: one more than records)."""
-    events = [record.event for record in records]
-    texts = {
-        "name": [event.event_name for event in events],
-        "service": [event.event_source for event in events],
-        "user": [_user(event) for event in events],
-        "ip": [event.source_ip_address for event in events],
-        "error": [event.error_code for event in events],
-        "account": [event.recipient_account_id for event in events],
-        "region": [event.aws_region for event in events],
-    }
+def gather(stretches: Sequence[Stretch], *, layout: str, first_offset: int) -> Columns:
+    """The columns of the records of these stretches, which lie in their body as they lie there, from `first_offset` on
+    and one behind another.
+    """
+    lengths = chain.from_iterable([map(sub, stretch.starts[1:], stretch.starts) for stretch in stretches])
+    texts = zip(*[stretch.texts for stretch in stretches], strict=True)
     return Columns(
         layout=layout,
-        times=tuple([record.at for record in records]),
-        starts=tuple(starts),
-        read_only=tuple([event.read_only for event in events]),
-        texts={name: Column.of(texts[name]) for name in TEXT_COLUMNS},
+        times=tuple(chain.from_iterable([stretch.times for stretch in stretches])),
+        starts=tuple(accumulate(lengths, initial=first_offset)),
+        read_only=tuple(chain.from_iterable([stretch.read_only for stretch in stretches])),
+        texts={name: Column.of(chain.from_iterable(each)) for name, each in zip(TEXT_COLUMNS, texts, strict=True)},
     )
 
 
@@ -136,8 +129,8 @@ def pack(columns: Columns) -> bytes:
     head = _Head(columns.layout, len(columns), columns.starts[0], [_ENCODER.encode(column.values) for column in texts])
     tail = _Tail(
         times=_numbers(columns.times, "I"),
-        lengths=_numbers([end - start for start, end in pairwise(columns.starts)], "I"),
-        read_only=bytes([_READ_ONLY[each] for each in columns.read_only]),
+        lengths=_numbers(tuple(map(sub, columns.starts[1:], columns.starts)), "I"),
+        read_only=bytes(map(_READ_ONLY.__getitem__, columns.read_only)),
         codes=[_numbers(column.codes, _code_type(column.values)) for column in texts],
     )
     packed_head, packed_tail = (isal_zlib.compress(_ENCODER.encode(part), 1) for part in (head, tail))
@@ -223,17 +216,12 @@ def slices(body: bytes, columns: Columns) -> list[bytes]:
     return [body[start : end - SEPARATOR_BYTES] for start, end in pairwise(columns.starts)]
 
 
-def _user(event: Event) -> str | None:
-    user = event.user_identity
-    return None if user is None else user.arn or user.user_name or user.invoked_by or user.principal_id
-
-
 def _code_type(values: Sequence[str]) -> str:
     return "B" if len(values) <= 2**8 else "H" if len(values) <= 2**16 else "I"
 
 
 def _numbers(values: Sequence[int], kind: str) -> bytes:
-    return struct.pack(f"<{len(values)}{kind}", *values)
+    return bytes(values) if kind == "B" else struct.pack(f"<{len(values)}{kind}", *values)
 
 
 def _tuple_of(data: bytes, kind: str) -> tuple[int, ...]:

@@ -1,11 +1,27 @@
 """The fields of a record that we search, filter and identify by."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
+from msgspec.structs import astuple
 
 from trailhook.clock import from_rfc3339
+
+T = TypeVar("T")
+
+_SECONDS: Final = {f"{second:02}Z": second for second in range(60)}
+
+
+class Once(dict[str | None, T]):
+    """What `make` makes of a text, made once."""
+
+    def __init__(self, make: Callable[[str | None], T]) -> None:
+        self._make = make
+
+    def __missing__(self, text: str | None) -> T:
+        made = self[text] = self._make(text)
+        return made
 
 
 class UserIdentity(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -52,6 +68,52 @@ class Event(msgspec.Struct, frozen=True, gc=False, rename=_EVENT_NAMES):
     user_identity: UserIdentity | None = None
 
 
+SEARCHED: Final = ("name", "service", "user", "ip", "error", "account", "region")
+"""The texts that the stored log is searched by: see `Fields.searched`."""
+
+Texts = Sequence[str | None]
+
+
+class Fields(NamedTuple):
+    """The fields of several events, side by side, in the order of `Event`'s."""
+
+    event_id: Texts
+    event_time: Texts
+    event_name: Texts
+    event_source: Texts
+    event_type: Texts
+    event_category: Texts
+    aws_region: Texts
+    source_ip_address: Texts
+    error_code: Texts
+    recipient_account_id: Texts
+    read_only: Sequence[bool | None]
+    user_identity: Sequence[UserIdentity | None]
+
+    def searched(self) -> Sequence[Texts]:
+        """One for each of `SEARCHED`. The user is the ARN, else the name, the service or the principal that acted."""
+        users = [None if user is None else user.arn or _other_name(user) for user in self.user_identity]
+        return (
+            self.event_name,
+            self.event_source,
+            users,
+            self.source_ip_address,
+            self.error_code,
+            self.recipient_account_id,
+            self.aws_region,
+        )
+
+
+def side_by_side(events: Sequence[Event]) -> Fields:
+    """The fields of events, of which there is at least one."""
+    return Fields._make(zip(*map(astuple, events), strict=True))
+
+
+def _other_name(user: UserIdentity) -> str | None:
+    """Of who has no ARN."""
+    return user.user_name or user.invoked_by or user.principal_id
+
+
 def lenient_event(fields: Mapping[str, Any]) -> Event:
     """The fields that are of their documented type and can be written as UTF-8; the others are None."""
     user = fields.get("userIdentity")
@@ -86,3 +148,26 @@ def epoch_s(text: str | None) -> int:
     except (ValueError, OverflowError):
         return 0
     return at if 0 < at < 2**32 else 0
+
+
+class Times:
+    """`epoch_s` of many texts: quick for those that CloudTrail writes, `2026-01-31T12:00:00Z`."""
+
+    def __init__(self) -> None:
+        self._minutes = Once(_minute_at)
+        self._others = Once(epoch_s)
+
+    def of(self, texts: Texts) -> list[int]:
+        """One for each."""
+        minutes = self._minutes
+        try:
+            return [minutes[text[:17]] + _SECONDS[text[17:]] for text in texts]  # type: ignore[index] # see below
+        except (KeyError, TypeError):  # not all of them are times, or they are written otherwise
+            return list(map(self._others.__getitem__, texts))
+
+
+def _minute_at(text: str | None) -> int:
+    """Of `2026-01-31T12:00:`. Raises KeyError for what begins no time that fits."""
+    if not (at := epoch_s(f"{text}00Z")):
+        raise KeyError(text)
+    return at

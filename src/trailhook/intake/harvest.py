@@ -2,15 +2,15 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Self
 
 from trailhook import body
-from trailhook.cloudtrail.records import ReadRecords, Record
+from trailhook.cloudtrail.records import ReadRecords
+from trailhook.cloudtrail.stretch import Stretch
 from trailhook.errors import Invalid
 from trailhook.intake.cut import cut
-from trailhook.intake.filter import Passes
-from trailhook.intake.redact import redacted
+from trailhook.intake.redact import compile_redaction, redacted
 from trailhook.model import (
     Counts,
     DeliveryOptions,
@@ -65,19 +65,18 @@ class Found(Value, frozen=True, kw_only=True):
 class Harvest:
     """What a group of units held, before the ledger has been asked."""
 
-    records: list[Record] = field(default_factory=list)
+    stretches: list[Stretch] = field(default_factory=list)
     ends: list[UnitEnd] = field(default_factory=list)
     quarantined: list[NewQuarantined] = field(default_factory=list)
     filtered: int = 0
     large: list[int] = field(default_factory=list)
     shares: list[tuple[int, int]] = field(default_factory=list)
 
-    def take(self, unit_id: int, read: ReadRecords, passes: Passes) -> None:
+    def take(self, unit_id: int, read: ReadRecords) -> None:
         """Add what was read of a unit."""
-        kept = [record for record in read.records if passes(record)]
-        self.filtered += len(read.records) - len(kept)
-        self.records += kept
-        self.shares.append((unit_id, len(kept)))
+        self.stretches += read.stretches
+        self.filtered += read.filtered
+        self.shares.append((unit_id, read.kept))
         self.quarantined += [
             NewQuarantined(unit_id=unit_id, position=bad.position, reason=bad.reason, detail=bad.detail, body=bad.raw)
             for bad in read.bad
@@ -86,37 +85,54 @@ class Harvest:
     def found(self) -> Found:
         """The same without the records."""
         return Found(
-            keys=[record.key for record in self.records],
+            keys=list(chain.from_iterable([stretch.keys for stretch in self.stretches])),
             ends=self.ends,
             quarantined=self.quarantined,
             filtered=self.filtered,
-            last_event_at=max((record.at for record in self.records), default=None),
+            last_event_at=max((max(stretch.times) for stretch in self.stretches), default=None),
             large=self.large,
             shares=self.shares,
         )
 
 
 def freeze(
-    terms: Terms, records: Iterable[Record], known: Collection[bytes], laid_out: body.LaidOut | None = None
+    terms: Terms, stretches: Iterable[Stretch], known: Collection[bytes], laid_out: body.LaidOut | None = None
 ) -> list[NewBatch]:
     """The batches of what the ledger does not know (`known` is what it does), redacted, cut and frozen."""
-    fresh: dict[bytes, Record] = {}
-    for record in records:
-        if record.key not in known:
-            fresh.setdefault(record.key, record)
+    redact = compile_redaction(terms.filter.redact) if terms.filter else None
+    going = [body.as_sent(redacted(fresh, redact), terms.delivery) for fresh in unknown(stretches, known)]
     return [
         body.freeze(
             group, source_id=terms.source_id, options=terms.delivery, batch_id=body.new_batch_id(), laid_out=laid_out
         ).but(backfill=terms.backfill)
-        for group in cut(redacted(fresh.values(), terms.filter), terms.delivery, source_id=terms.source_id)
+        for group in cut(going, terms.delivery, source_id=terms.source_id)
     ]
+
+
+def unknown(stretches: Iterable[Stretch], known: Collection[bytes]) -> Iterator[Stretch]:
+    """What of the stretches is neither `known` nor a repeat of what comes before."""
+    seen = set(known)
+    for stretch in stretches:
+        keys = set(stretch.keys)
+        if len(keys) == len(stretch) and seen.isdisjoint(keys):
+            seen |= keys
+            yield stretch
+        elif not seen.issuperset(keys):
+            yield stretch.chosen([_is_first(key, seen) for key in stretch.keys])
+
+
+def _is_first(key: bytes, seen: set[bytes]) -> bool:
+    if key in seen:
+        return False
+    seen.add(key)
+    return True
 
 
 def commit_of(
     source_id: str, token: int, found: Found, known: Collection[bytes], batches: Sequence[NewBatch]
 ) -> Commit:
     """The intake transaction of what was found and of the batches that were frozen of it: see `freeze`."""
-    fresh = list(dict.fromkeys(key for key in found.keys if key not in known))
+    fresh = list(dict.fromkeys([key for key in found.keys if key not in known] if known else found.keys))
     return Commit(
         source_id=source_id,
         token=token,

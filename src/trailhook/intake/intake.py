@@ -29,7 +29,6 @@ from trailhook.errors import (
     Transient,
     Unexplained,
 )
-from trailhook.intake.filter import compile_filter
 from trailhook.intake.harvest import Harvest, Terms, commit_of, origins, progress, quarantined
 from trailhook.intake.held import hand_back
 from trailhook.intake.in_order import InOrder, Turn
@@ -326,7 +325,6 @@ class Intake:
         except Invalid as error:
             await self._commit(source, unit.token, self._ended(source, unit, error), steps)
             return
-        passes = compile_filter(source.filter)
         slices = slices_of(data, terms, self._bounds, skip=unit.records_taken)
         taken = unit.records_taken
         while True:
@@ -335,9 +333,9 @@ class Intake:
                 read = await asyncio.to_thread(next, slices, None)
                 if read is None:
                     break
-                taken += len(read.records) + len(read.bad)
+                taken += read.elements
                 harvest = Harvest(ends=[progress(unit.id, taken, total).but(sha256=sha256)])
-                await asyncio.to_thread(harvest.take, unit.id, read, passes)
+                harvest.take(unit.id, read)
             await self._commit(source, unit.token, InHand(terms, harvest, self._laid_out), so_far)
             del read, harvest  # or two slices would be held while the next is read
             if taken < total and await self._outbox_full(source):

@@ -57,9 +57,9 @@ class InHand:
 
     def __init__(self, terms: Terms, harvest: Harvest, laid_out: LaidOut | None = None) -> None:
         self._terms = terms
-        self._records = harvest.records
+        self._stretches = harvest.stretches
         self._laid_out = laid_out
         self.found = harvest.found()
 
     async def freeze(self, known: Collection[bytes]) -> Sequence[NewBatch]:
-        return await asyncio.to_thread(freeze, self._terms, self._records, known, self._laid_out)
+        return await asyncio.to_thread(freeze, self._terms, self._stretches, known, self._laid_out)

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import Self
 
-from trailhook.cloudtrail.records import ReadRecords, count_records, read_records, read_slices
+from trailhook.cloudtrail.records import Judge, ReadRecords
 from trailhook.errors import Invalid
-from trailhook.intake.filter import Passes, compile_filter
+from trailhook.intake.filter import compile_filter
 from trailhook.intake.harvest import Harvest, Terms, quarantined
 from trailhook.intake.inflate import TooLargeToHold, inflate, inflate_chunks, inflated_sha256
 from trailhook.model import UnitEnd, UnitState, Value
@@ -28,6 +28,16 @@ class Bounds(Value, frozen=True, kw_only=True):
     @classmethod
     def of(cls, settings: Settings) -> Self:
         return cls(**{name: getattr(settings, name) for name in cls.__struct_fields__})
+
+    def judge(self, terms: Terms | None = None) -> Judge:
+        """Who reads for a source; without its terms, who only counts."""
+        return Judge(
+            scope=terms.source_id.encode() if terms else b"",
+            depth_max=self.record_depth_max,
+            record_bytes_max=self.record_bytes_max,
+            bad_records_max=self.bad_records_max,
+            passes=compile_filter(terms.filter) if terms else None,
+        )
 
 
 class Fetched(Value, frozen=True, kw_only=True):
@@ -55,10 +65,10 @@ class Fetched(Value, frozen=True, kw_only=True):
 def read_group(terms: Terms, group: Iterable[Fetched], bounds: Bounds) -> Harvest:
     """Read every unit that is small enough to be held. None that is bad costs its neighbours."""
     harvest = Harvest()
-    passes = compile_filter(terms.filter)
+    judge = bounds.judge(terms)
     for each in group:
         try:
-            _take(harvest, each, passes, terms, bounds)
+            _take(harvest, each, judge, terms, bounds)
         except TooLargeToHold:
             harvest.large.append(each.unit_id)
         except Invalid as error:
@@ -69,19 +79,12 @@ def read_group(terms: Terms, group: Iterable[Fetched], bounds: Bounds) -> Harves
     return harvest
 
 
-def _take(harvest: Harvest, fetched: Fetched, passes: Passes, terms: Terms, bounds: Bounds) -> None:
+def _take(harvest: Harvest, fetched: Fetched, judge: Judge, terms: Terms, bounds: Bounds) -> None:
     data = fetched.checked()
-    plain = inflate(data, bytes_max=bounds.small_unit_bytes_max, ratio_max=bounds.inflate_ratio_max)
-    read = read_records(
-        plain,
-        scope=terms.source_id.encode(),
-        depth_max=bounds.record_depth_max,
-        record_bytes_max=bounds.record_bytes_max,
-        bad_records_max=bounds.bad_records_max,
-    )
+    read = judge.whole(inflate(data, bytes_max=bounds.small_unit_bytes_max, ratio_max=bounds.inflate_ratio_max))
     sha256 = sha256_of(data, terms, bounds)
-    harvest.take(fetched.unit_id, read, passes)
-    count = len(read.records) + len(read.bad)
+    harvest.take(fetched.unit_id, read)
+    count = read.elements
     harvest.ends.append(
         UnitEnd(unit_id=fetched.unit_id, state=UnitState.DONE, records=count, records_taken=count, sha256=sha256)
     )
@@ -94,22 +97,10 @@ def sha256_of(data: bytes, terms: Terms, bounds: Bounds) -> bytes:
 
 def count_large(data: bytes, bounds: Bounds) -> int:
     """How many elements a large unit has, read to its end. Raises `Invalid`."""
-    return count_records(
-        inflate_chunks(data, ratio_max=bounds.inflate_ratio_max),
-        depth_max=bounds.record_depth_max,
-        record_bytes_max=bounds.record_bytes_max,
-        bad_records_max=bounds.bad_records_max,
-    )
+    return bounds.judge().count(inflate_chunks(data, ratio_max=bounds.inflate_ratio_max))
 
 
 def slices_of(data: bytes, terms: Terms, bounds: Bounds, *, skip: int = 0) -> Iterator[ReadRecords]:
     """The records of a large unit, slice by slice, behind the first `skip` elements."""
-    return read_slices(
-        inflate_chunks(data, ratio_max=bounds.inflate_ratio_max),
-        scope=terms.source_id.encode(),
-        depth_max=bounds.record_depth_max,
-        record_bytes_max=bounds.record_bytes_max,
-        slice_records_max=bounds.slice_records_max,
-        bad_records_max=bounds.bad_records_max,
-        skip=skip,
-    )
+    chunks = inflate_chunks(data, ratio_max=bounds.inflate_ratio_max)
+    return bounds.judge(terms).slices(chunks, slice_records_max=bounds.slice_records_max, skip=skip)

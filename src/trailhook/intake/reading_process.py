@@ -50,7 +50,7 @@ class _Reading:
 
     def _freeze(self, terms: Terms, harvest: Harvest, known: frozenset[bytes]) -> pipe.Frozen:
         laid_out = LaidOut(self._laid_out_bytes_max)
-        batches = freeze(terms, harvest.records, known, laid_out)
+        batches = freeze(terms, harvest.stretches, known, laid_out)
         return pipe.Frozen(batches=batches, laid_out=[laid_out.take(batch) for batch in batches])
 
 

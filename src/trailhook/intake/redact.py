@@ -7,13 +7,16 @@ the ledger stays the original's: what is redacted later, or no more, is still th
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Final, TypeVar
 
 import msgspec
 
-from trailhook.cloudtrail.event import Event, lenient_event
-from trailhook.cloudtrail.records import Record, document
-from trailhook.model import Filter
+from trailhook.cloudtrail.event import side_by_side
+from trailhook.cloudtrail.records import event_of
+from trailhook.cloudtrail.stretch import Stretch
+
+T = TypeVar("T")
 
 REDACTED: Final = b'"[redacted]"'
 """What stands in the place of a value, whatever it was."""
@@ -21,7 +24,7 @@ ANY_NAME: Final = b"*"
 _ESCAPE: Final = b"\\u"
 """A name may be written with such escapes, and is then not found by its bytes."""
 
-Redact = Callable[[Record], Record]
+Redact = Callable[[bytes], bytes]
 
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _STEP: Final = re.compile(
@@ -38,23 +41,46 @@ class _Node(msgspec.Struct, gc=False):
     leaf: bool = False
 
 
-def redacted(records: Iterable[Record], wanted: Filter | None) -> Iterable[Record]:
-    """The records as a source's filter lets them go out."""
-    redact = compile_redaction(wanted.redact) if wanted else None
-    return map(redact, records) if redact else records
+def redacted(stretch: Stretch, redact: Redact | None) -> Stretch:
+    """The records as a source's filter lets them go out. The fields that are searched by are those of the redacted
+    record; its key is not.
+    """
+    if redact is None:
+        return stretch
+    raws = stretch.raws()
+    after = list(map(redact, raws))
+    changed = [place for place, raw in enumerate(raws) if after[place] is not raw]
+    if not changed:
+        return stretch
+    fields = side_by_side([event_of(after[place]) for place in changed])
+    return replace(
+        stretch.written(after),
+        read_only=_with(stretch.read_only, changed, fields.read_only),
+        texts=[
+            _with(texts, changed, [text or "" for text in found])
+            for texts, found in zip(stretch.texts, fields.searched(), strict=True)
+        ],
+    )
+
+
+def _with(values: Sequence[T], places: Sequence[int], others: Iterable[T]) -> list[T]:
+    """The values, but other ones at some places."""
+    changed = list(values)
+    for place, other in zip(places, others, strict=True):
+        changed[place] = other
+    return changed
 
 
 def compile_redaction(paths: Sequence[str]) -> Redact | None:
-    """What redacts a record: `userIdentity.accessKeyId` names a value, `*` stands for any one name, and lists are gone
-    through element by element. None where there is nothing to redact.
+    """What redacts a record's bytes: `userIdentity.accessKeyId` names a value, `*` stands for any one name, and lists
+    are gone through element by element. None where there is nothing to redact; the same bytes where nothing is found.
 
     Every value at a path is replaced by `REDACTED`, an object or a list as a whole, and so is each of several of one
-    name; names are compared as they are meant, however they are escaped. All other bytes stay. The fields that are
-    searched by, and that the short form consists of, are those of the redacted record; its key is not.
+    name; names are compared as they are meant, however they are escaped. All other bytes stay.
     """
     tree = _tree(paths)
     signs = _signs(paths)
-    return (lambda record: _redacted(record, tree, signs)) if paths else None
+    return (lambda raw: _redacted(raw, tree, signs)) if paths else None
 
 
 def _tree(paths: Iterable[str]) -> _Node:
@@ -73,18 +99,15 @@ def _signs(paths: Iterable[str]) -> Sequence[bytes]:
     return [_ESCAPE, *(b'"%b"' % each[-1] if each else b"" for each in names)]
 
 
-def _redacted(record: Record, tree: _Node, signs: Sequence[bytes]) -> Record:
-    if not any(sign in record.raw for sign in signs):
-        return record
+def _redacted(raw: bytes, tree: _Node, signs: Sequence[bytes]) -> bytes:
+    if not any(sign in raw for sign in signs):
+        return raw
     pieces: list[bytes] = []
     done = 0
-    for start, end in _spans(record.raw, tree):
-        pieces += (record.raw[done:start], REDACTED)
+    for start, end in _spans(raw, tree):
+        pieces += (raw[done:start], REDACTED)
         done = end
-    if not pieces:
-        return record
-    raw = b"".join([*pieces, record.raw[done:]])
-    return msgspec.structs.replace(record, raw=raw, event=_event(raw))
+    return b"".join([*pieces, raw[done:]]) if pieces else raw
 
 
 def _spans(raw: bytes, tree: _Node) -> Iterator[tuple[int, int]]:
@@ -123,10 +146,3 @@ def _end(raw: bytes, at: int) -> int:
         depth += 1 if bracket[1] in b"{[" else -1
         at = bracket.end()
     return at
-
-
-def _event(raw: bytes) -> Event:
-    try:
-        return msgspec.json.decode(raw, type=Event)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return lenient_event(document(raw))

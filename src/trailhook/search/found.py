@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import groupby
 
-from trailhook.cloudtrail.columns import SEPARATOR_BYTES, TEXT_COLUMNS
+from trailhook.cloudtrail.columns import TEXT_COLUMNS
+from trailhook.cloudtrail.stretch import SEPARATOR_BYTES
 from trailhook.search.base import Found
 from trailhook.search.scan import Hit, Opened, readable
 from trailhook.store.log import EventLog

@@ -13,8 +13,9 @@ from typing import Final
 
 import msgspec
 
-from trailhook.cloudtrail.columns import SEPARATOR_BYTES, TEXT_COLUMNS, Packed
+from trailhook.cloudtrail.columns import TEXT_COLUMNS, Packed
 from trailhook.cloudtrail.patterns import expression
+from trailhook.cloudtrail.stretch import SEPARATOR_BYTES
 from trailhook.search.grammar import FIELDS, TEXT, Kind, Query, Term, Wanted
 
 REMEMBERED_MAX: Final = 50_000

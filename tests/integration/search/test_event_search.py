@@ -13,9 +13,9 @@ from support.store_values import DELIVERED, a_source, freeze, settled_as
 from support.stores import STORES, mongo, sqlite
 from trailhook import body
 from trailhook.clock import rfc3339
-from trailhook.cloudtrail.records import Record
+from trailhook.cloudtrail.stretch import Record
 from trailhook.errors import NotFound, Throttled
-from trailhook.model import BatchState, DeliveryOptions
+from trailhook.model import BatchState
 from trailhook.search.base import Asked, Found, Place
 from trailhook.search.grammar import parse
 from trailhook.search.log import EventSearch
@@ -46,9 +46,7 @@ class Log:
         return EventSearch(self.store, self.clock, self.tails, turn_s=0.0)
 
     async def add(self, *found: Record, source_id: str = "s1") -> str:
-        batch = body.freeze(
-            found, source_id=source_id, options=DeliveryOptions(), batch_id=f"msg_{len(self.events)}_{source_id}"
-        )
+        batch = records.frozen(found, source_id=source_id, batch_id=f"msg_{len(self.events)}_{source_id}")
         await freeze(self.store, batch, source_id=source_id)
         num = (await self.store.batch(batch.id)).num
         for position, each in enumerate(found):
@@ -194,7 +192,7 @@ async def test_without_records_fields_are_found_and_text_says_what_it_could_not_
 
 async def test_a_damaged_body_costs_no_search_the_others(log: Log) -> None:
     await log.add(event(1, 0))
-    sound = body.freeze([event(2, 1)], source_id="s1", options=DeliveryOptions(), batch_id="msg_damaged")
+    sound = records.frozen([event(2, 1)], source_id="s1", batch_id="msg_damaged")
     await freeze(log.store, sound.but(body=b"\x1f\x8b no longer gzip"), source_id="s1")
     page = await log.search.page(Asked(query=parse(f"eventName:{RARE}")), limit=10)
     assert [each.raw for each in page.found] == [None, event(1, 0).raw]

@@ -1,22 +1,19 @@
 """The packed search columns of a batch."""
 
-from itertools import accumulate
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.records import record
-from trailhook.cloudtrail.columns import TEXT_COLUMNS, Columns, gather, pack, slices, unpack
-from trailhook.cloudtrail.records import Record
+from support.records import record, stretches
+from trailhook.cloudtrail.columns import TEXT_COLUMNS, Column, Columns, gather, pack, slices, unpack
+from trailhook.cloudtrail.stretch import Record
 from trailhook.errors import Invalid
 
 TEXTS = st.none() | st.text(max_size=5)
 
 
 def columns_of(records: list[Record], *, first: int = 7) -> Columns:
-    starts = accumulate((len(each.raw) + 1 for each in records), initial=first)
-    return gather(records, list(starts), layout="array")
+    return gather(stretches(records), layout="array", first_offset=first)
 
 
 def body_of(records: list[Record], *, first: int = 7) -> bytes:
@@ -70,14 +67,13 @@ def test_the_user_is_the_best_name_there_is(identity: dict[str, str] | None, use
 
 @pytest.mark.parametrize("distinct", [255, 256, 257, 65_537])
 def test_a_column_may_have_any_number_of_values(distinct: int) -> None:
-    one = record()
-    columns = gather([one] * distinct, range(distinct + 1), layout="array")
+    columns = columns_of([record()] * distinct)
     wide = Columns(
         layout="array",
         times=columns.times,
         starts=columns.starts,
         read_only=columns.read_only,
-        texts={name: type(column).of(map(str, range(distinct))) for name, column in columns.texts.items()},
+        texts={name: Column.of(map(str, range(distinct))) for name in columns.texts},
     )
     assert unpack(pack(wide)) == wide
 

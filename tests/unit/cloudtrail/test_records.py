@@ -4,22 +4,16 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.records import DEPTH_MAX, RECORD_BYTES_MAX, SCOPE, judged, log_file, raw, read, record
-from trailhook.cloudtrail.records import (
-    BadRecord,
-    ReadRecords,
-    Record,
-    count_records,
-    document,
-    read_records,
-    read_slices,
-)
+from support import records
+from support.records import DEPTH_MAX, RECORD_BYTES_MAX, judge, judged, log_file, raw, read, record, rows
+from trailhook.cloudtrail.event import Event
+from trailhook.cloudtrail.records import AT_A_TIME, BadRecord, ReadRecords, document, event_of
+from trailhook.cloudtrail.stretch import Record
 from trailhook.errors import Invalid
 
 LONE = b'{"eventID":"lone","x":"\\ud800"}'
@@ -27,20 +21,15 @@ DEEP = b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
 
 def in_slices(data: bytes, *, chunk_bytes: int = 1000, slice_records_max: int = 7, skip: int = 0) -> list[ReadRecords]:
-    return list(
-        read_slices(
-            (data[at : at + chunk_bytes] for at in range(0, len(data), chunk_bytes)),
-            scope=SCOPE,
-            depth_max=DEPTH_MAX,
-            record_bytes_max=RECORD_BYTES_MAX,
-            slice_records_max=slice_records_max,
-            skip=skip,
-        )
-    )
+    chunks = (data[at : at + chunk_bytes] for at in range(0, len(data), chunk_bytes))
+    return list(judge().slices(chunks, slice_records_max=slice_records_max, skip=skip))
 
 
 def together(slices: list[ReadRecords]) -> ReadRecords:
-    return ReadRecords([each for part in slices for each in part.records], [each for p in slices for each in p.bad])
+    whole = ReadRecords()
+    for each in slices:
+        whole.add(each)
+    return whole
 
 
 READERS = pytest.mark.parametrize("reader", [read, lambda data: together(in_slices(data))], ids=["whole", "in slices"])
@@ -48,7 +37,22 @@ Reader = Callable[[bytes], ReadRecords]
 
 
 def raws(found: ReadRecords) -> list[bytes]:
-    return [each.raw for each in found.records]
+    return records.raws(found.stretches)
+
+
+def alone(found: ReadRecords) -> list[bool]:
+    return [stretch.alone for stretch in found.stretches for _ in stretch.keys]
+
+
+FilteringReader = Callable[[bytes, Callable[[Event, bytes], bool]], ReadRecords]
+READERS_THAT_FILTER = pytest.mark.parametrize(
+    "reader",
+    [
+        lambda data, passes: judge(passes=passes).whole(data),
+        lambda data, passes: together(list(judge(passes=passes).slices([data], slice_records_max=100))),
+    ],
+    ids=["whole", "in slices"],
+)
 
 
 # ----------------------------------------------------------------------------------------------------- whole files
@@ -60,7 +64,7 @@ def test_records_come_as_they_were_written(reader: Reader) -> None:
     found = reader(log_file(*written))
     assert raws(found) == written
     assert found.bad == []
-    assert not any(each.alone for each in found.records)
+    assert not any(alone(found))
 
 
 VERSIONED = b'{"eventVersion":"1.11","eventID":"%d"%b}'
@@ -112,7 +116,8 @@ def test_nothing_is_lost_however_the_file_is_written(reader: Reader, data: bytes
 @READERS
 @pytest.mark.parametrize("data", [b'{"Records":[]}', b'{"Records": []}\n'])
 def test_an_empty_list_is_fine(reader: Reader, data: bytes) -> None:
-    assert reader(data) == ReadRecords([], [])
+    found = reader(data)
+    assert (raws(found), found.bad, found.elements) == ([], [], 0)
 
 
 @READERS
@@ -184,7 +189,7 @@ def test_a_record_of_256_kilobytes_is_fine(reader: Reader) -> None:
 def test_a_lone_surrogate_travels_alone(reader: Reader, odd: bytes) -> None:
     found = reader(log_file(raw(0), odd, raw(1)))
     assert raws(found) == [raw(0), odd, raw(1)]
-    assert [each.alone for each in found.records] == [False, True, False]
+    assert alone(found) == [False, True, False]
 
 
 @READERS
@@ -192,8 +197,8 @@ def test_a_field_of_another_type_is_empty_and_the_record_normal(reader: Reader) 
     odd = raw(1, eventTime=5, readOnly="true", userIdentity={"arn": ["x"], "type": "Root"}, errorCode={"a": 1})
     found = reader(log_file(raw(0), odd))
     assert raws(found) == [raw(0), odd]
-    assert [each.alone for each in found.records] == [False, False]
-    event = found.records[1].event
+    assert alone(found) == [False, False]
+    event = event_of(odd)
     assert (event.event_time, event.read_only, event.error_code) == (None, None, None)
     assert event.user_identity is not None
     assert (event.user_identity.arn, event.user_identity.type) == (None, "Root")
@@ -256,8 +261,9 @@ def test_shared_event_ids_and_addenda_do_not_make_a_repeat() -> None:
 
 
 def test_another_scope_has_other_keys() -> None:
-    other = read_records(log_file(raw(1)), scope=b"source-2", depth_max=50, record_bytes_max=10_000)
-    assert other.records[0].key != record(1).key
+    other = judge(scope=b"source-2").one(raw(1))
+    assert isinstance(other, Record)
+    assert other.key != record(1).key
 
 
 @given(
@@ -290,8 +296,8 @@ def test_half_an_identity_is_none() -> None:
 def test_keys_are_the_same_whichever_way_a_record_was_read(reader: Reader) -> None:
     sound = reader(log_file(raw(0), raw(1)))
     beside_a_bad_one = reader(log_file(raw(0), b'{"x":NaN}', raw(1)))
-    assert [each.key for each in sound.records] == [each.key for each in beside_a_bad_one.records]
-    assert sound.records == beside_a_bad_one.records
+    assert rows(sound.stretches) == rows(beside_a_bad_one.stretches)
+    assert rows(sound.stretches) == rows(records.stretches([record(0), record(1)]))
 
 
 @pytest.mark.parametrize(
@@ -324,22 +330,18 @@ def test_chunks_may_end_anywhere() -> None:
     expected = read(MIXED)
     assert [each.position for each in expected.bad] == [1, 5]
     for cut in range(len(MIXED)):
-        slices = read_slices(
-            [MIXED[:cut], MIXED[cut:]],
-            scope=SCOPE,
-            depth_max=DEPTH_MAX,
-            record_bytes_max=RECORD_BYTES_MAX,
-            slice_records_max=3,
-        )
-        assert together(list(slices)) == expected
-    assert together(in_slices(MIXED, chunk_bytes=1)) == expected
+        slices = judge().slices([MIXED[:cut], MIXED[cut:]], slice_records_max=3)
+        assert same(together(list(slices)), expected)
+    assert same(together(in_slices(MIXED, chunk_bytes=1)), expected)
+
+
+def same(one: ReadRecords, other: ReadRecords) -> bool:
+    return (rows(one.stretches), one.bad) == (rows(other.stretches), other.bad)
 
 
 @pytest.mark.parametrize("slice_records_max", [1, 3, 1000])
 def test_slices_are_full_and_the_last_has_the_rest(slice_records_max: int) -> None:
-    sizes = [
-        len(each.records) for each in in_slices(log_file(*map(raw, range(50))), slice_records_max=slice_records_max)
-    ]
+    sizes = [each.elements for each in in_slices(log_file(*map(raw, range(50))), slice_records_max=slice_records_max)]
     assert all(size == slice_records_max for size in sizes[:-1])
     assert 0 < sizes[-1] <= slice_records_max
     assert sum(sizes) == 50
@@ -359,37 +361,24 @@ def test_reading_goes_on_where_it_ended(skip: int, slice_records_max: int, chunk
 
 def test_a_slice_is_bounded_in_bytes_too() -> None:
     data = log_file(*(raw(number, x="y" * 10_000) for number in range(30)))
-    slices = read_slices(
-        (data[at : at + 5000] for at in range(0, len(data), 5000)),
-        scope=SCOPE,
-        depth_max=DEPTH_MAX,
-        record_bytes_max=RECORD_BYTES_MAX,
-        slice_records_max=1000,
-        slice_bytes_max=20_000,
-    )
-    assert [len(each.records) for each in slices] == [2] * 15
+    chunks = (data[at : at + 5000] for at in range(0, len(data), 5000))
+    slices = judge().slices(chunks, slice_records_max=1000, slice_bytes_max=20_000)
+    assert [each.elements for each in slices] == [2] * 15
 
 
 @pytest.mark.parametrize("bad", [0, 4])
 def test_counting_finds_as_many_as_reading(bad: int) -> None:
     data = log_file(*map(raw, range(30)), *[b'{"x":nan}'] * bad)
     chunks = [data[at : at + 1000] for at in range(0, len(data), 1000)]
-    count = partial(count_records, chunks, depth_max=DEPTH_MAX, record_bytes_max=RECORD_BYTES_MAX)
-    assert count() == 30 + bad
+    assert judge().count(chunks) == 30 + bad
     if bad:
         with pytest.raises(Invalid) as caught:
-            count(bad_records_max=bad - 1)
+            judge(bad_records_max=bad - 1).count(chunks)
         assert caught.value.reason == "too_many_bad"
 
 
 def test_the_first_pass_meets_a_broken_end_before_anything_is_taken() -> None:
-    slices = read_slices(
-        [log_file(*map(raw, range(20)))[:-1]],
-        scope=SCOPE,
-        depth_max=DEPTH_MAX,
-        record_bytes_max=RECORD_BYTES_MAX,
-        slice_records_max=5,
-    )
+    slices = judge().slices([log_file(*map(raw, range(20)))[:-1]], slice_records_max=5)
     with pytest.raises(Invalid):
         list(slices)
 
@@ -407,15 +396,75 @@ def test_a_record_as_plain_values() -> None:
 
 def test_a_file_of_which_too_much_is_bad_is_no_log() -> None:
     data = log_file(raw(1), *[b"1"] * 6)
-    whole = partial(read_records, data, scope=SCOPE, depth_max=DEPTH_MAX, record_bytes_max=RECORD_BYTES_MAX)
-    slices = partial(read_slices, [data], scope=SCOPE, depth_max=DEPTH_MAX, record_bytes_max=RECORD_BYTES_MAX)
-    assert len(whole(bad_records_max=6).bad) == 6
-    assert len(together(list(slices(slice_records_max=2, bad_records_max=6))).bad) == 6
+    assert len(judge(bad_records_max=6).whole(data).bad) == 6
+    assert len(together(list(judge(bad_records_max=6).slices([data], slice_records_max=2))).bad) == 6
     with pytest.raises(Invalid) as raised:
-        whole(bad_records_max=5)
+        judge(bad_records_max=5).whole(data)
     assert raised.value.reason == "too_many_bad"
     with pytest.raises(Invalid):
-        list(slices(slice_records_max=2, bad_records_max=5))
+        list(judge(bad_records_max=5).slices([data], slice_records_max=2))
+
+
+def test_the_bad_records_of_one_unit_are_not_held_against_another() -> None:
+    strict = judge(bad_records_max=3)
+    for _ in range(3):
+        assert len(strict.whole(log_file(raw(1), *[b"1"] * 3)).bad) == 3
+
+
+@READERS_THAT_FILTER
+def test_what_does_not_pass_is_counted_and_the_rest_is_as_it_was(reader: FilteringReader) -> None:
+    written = [raw(number, readOnly=number % 3 > 0) for number in range(AT_A_TIME * 2 + 5)]
+    found = reader(log_file(*written), lambda event, _: bool(event.read_only))
+    kept = [each for number, each in enumerate(written) if number % 3]
+    assert raws(found) == kept
+    assert (found.kept, found.filtered, found.elements) == (len(kept), len(written) - len(kept), len(written))
+    assert rows(found.stretches) == rows(records.stretches(record_of(each) for each in kept))
+
+
+@READERS_THAT_FILTER
+@pytest.mark.parametrize("pass_all", [True, False])
+def test_all_may_pass_or_none(reader: FilteringReader, pass_all: bool) -> None:
+    found = reader(log_file(raw(1), LONE, b"bad", raw(2)), lambda event, each: pass_all)
+    assert (found.kept, found.filtered, len(found.bad)) == ((3, 0, 1) if pass_all else (0, 3, 1))
+
+
+def test_a_filter_sees_the_bytes_of_each_record() -> None:
+    seen: list[bytes] = []
+
+    def look(_: Event, each: bytes) -> bool:
+        seen.append(each)
+        return True
+
+    judge(passes=look).whole(log_file(raw(1), raw(2)))
+    assert seen == [raw(1), raw(2)]
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        {"recipientAccountId": "444455556666"},
+        {"recipientAccountId": None},
+        {"eventID": None},
+        {"eventID": "not-random"},
+        {"eventID": "00000000-0000-1000-8000-000000000001"},
+        {"eventID": "0" * 35},
+        {"eventTime": "2024-05-01T12:00:01+02:00"},
+        {"eventTime": "never"},
+        {"eventTime": None},
+        {"userIdentity": None},
+        {"userIdentity": {"invokedBy": "ec2.amazonaws.com"}},
+    ],
+)
+def test_records_read_together_are_what_each_is_by_itself(mixed: dict[str, object]) -> None:
+    written = [raw(number) for number in range(AT_A_TIME + 3)]
+    written[5] = raw(5, **mixed)
+    assert rows(read(log_file(*written)).stretches) == rows(records.stretches(map(record_of, written)))
+
+
+def record_of(each: bytes) -> Record:
+    found = judged(each)
+    assert isinstance(found, Record)
+    return found
 
 
 def test_two_million_scalars_are_given_up_soon() -> None:

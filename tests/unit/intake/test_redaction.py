@@ -3,7 +3,7 @@
 import gzip
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from support.real_data import real_data
 from support.real_records import RawFile, log_files
-from support.records import judged, record
+from support.records import judged, log_file, raw, read, record, rows, stretches
 from trailhook import body
 from trailhook.cloudtrail.columns import unpack
-from trailhook.cloudtrail.records import Record
+from trailhook.cloudtrail.records import event_of
+from trailhook.cloudtrail.stretch import Record, Stretch
 from trailhook.intake.harvest import Found, Terms, commit_of, freeze
 from trailhook.intake.redact import compile_redaction, redacted
 from trailhook.model import DeliveryOptions, EventFormat, Filter, Source
@@ -25,8 +26,11 @@ SECRET = "wJalrXUtnFEMI-K7MDENG"
 
 
 def without(one: Record, *paths: str) -> Record:
-    (after,) = redacted([one], Filter(redact=paths))
-    return after
+    redact = compile_redaction(paths)
+    after = redact(one.raw) if redact else one.raw
+    (by_itself,) = rows([redacted(Stretch.of(one), redact)])
+    assert by_itself[:2] == (after, one.key)
+    return one if after is one.raw else replace(one, raw=after, event=event_of(after))
 
 
 def found_at(value: Any, path: Sequence[str]) -> Any:
@@ -149,7 +153,9 @@ def test_paths(path: str, after: str) -> None:
 def test_without_paths_nothing_is_done() -> None:
     assert compile_redaction([]) is None
     one = record()
-    assert list(redacted([one], None)) == [one]
+    whole = Stretch.of(one)
+    assert redacted(whole, None) is whole
+    assert redacted(whole, compile_redaction(["requestParameters.password"])) is whole
     assert without(one, "requestParameters.password") is one
 
 
@@ -174,7 +180,7 @@ def test_what_is_redacted_is_neither_sent_nor_searched_by(event_format: EventFor
     one = record(
         sourceIPAddress=SECRET, userIdentity={"arn": SECRET}, requestParameters={"password": SECRET}, eventName="Login"
     )
-    (batch,) = freeze(Terms.of(source), [one], set())
+    (batch,) = freeze(Terms.of(source), stretches([one]), set())
     assert commit_of(source.id, 1, Found(keys=[one.key]), set(), [batch]).keys == [one.key]
     assert SECRET not in body.inflated(batch).decode()
     columns = unpack(batch.columns)
@@ -187,10 +193,22 @@ def test_what_is_redacted_is_neither_sent_nor_searched_by(event_format: EventFor
 def test_a_repeat_is_known_by_what_it_was() -> None:
     source = of(Filter(redact=("sourceIPAddress",)))
     one = record()
-    (batch,) = freeze(Terms.of(source), [one, one], set())
+    (batch,) = freeze(Terms.of(source), stretches([one, one]), set())
     assert batch.count == 1
-    assert freeze(Terms.of(source), [one], {one.key}) == []
+    assert freeze(Terms.of(source), stretches([one]), {one.key}) == []
     assert commit_of(source.id, 1, Found(keys=[one.key, one.key]), set(), [batch]).counts.duplicate == 1
+
+
+def test_only_what_is_redacted_is_read_anew() -> None:
+    written = [raw(number, **({"x": SECRET} if number == 1 else {})) for number in range(3)]
+    (before,) = read(log_file(*written)).stretches
+    after = redacted(before, compile_redaction(["x", "eventName"]))
+    assert after.raws()[1] == written[1].replace(SECRET.encode(), b"[redacted]").replace(b"GetObject", b"[redacted]")
+    assert (after.keys, after.times) == (before.keys, before.times)
+    names, *others = after.texts
+    assert (names, others) == (["[redacted]"] * 3, before.texts[1:])
+    only_one = redacted(before, compile_redaction(["x"]))
+    assert (only_one.raws()[::2], only_one.texts) == (written[::2], before.texts)
 
 
 def of(wanted: Filter, event_format: EventFormat = EventFormat.CLOUDTRAIL) -> Source:

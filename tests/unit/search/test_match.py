@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from support.records import judged, raw, record
+from support.records import frozen, judged, raw, record
 from trailhook import body
 from trailhook.cloudtrail.columns import Packed
-from trailhook.cloudtrail.records import Record
+from trailhook.cloudtrail.stretch import Record
 from trailhook.model import DeliveryOptions, EventFormat, Format
 from trailhook.search.grammar import parse
 from trailhook.search.match import Matcher
@@ -19,7 +19,7 @@ OPTIONS = DeliveryOptions(max_events=10_000)
 
 def search(query: str, records: Sequence[Record], options: DeliveryOptions = OPTIONS) -> list[int]:
     """The positions that are found, by columns and then by the body where that is needed."""
-    batch = body.freeze(records, source_id="s1", options=options, batch_id="msg_1")
+    batch = frozen(records, source_id="s1", options=options, batch_id="msg_1")
     columns, matcher = Packed(batch.columns), Matcher(parse(query))
     positions = matcher.positions(columns)
     if matcher.reads_bodies:
@@ -155,6 +155,6 @@ def test_any_number_of_values_can_be_told_apart() -> None:
 
 
 def test_a_batch_is_ruled_out_by_its_dictionaries_alone() -> None:
-    batch = body.freeze([record(1)], source_id="s1", options=OPTIONS, batch_id="msg_1")
+    batch = frozen([record(1)], source_id="s1", batch_id="msg_1")
     head_only = Packed(batch.columns[:-20])
     assert not Matcher(parse("eventName:Other -errorCode:*")).positions(head_only)

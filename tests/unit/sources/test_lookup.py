@@ -13,7 +13,8 @@ from support.aws import CREDENTIALS, access
 from support.bucket import refusal
 from support.clock import START_AT
 from support.lookup import Direct, DocumentsInMemory, QuietClock, Watched, record, sts
-from trailhook.cloudtrail.records import read_records
+from support.records import raws
+from support.records import read as read_file
 from trailhook.demo.lookup_events import DENIED, EXPIRED, INVALID, LookupEvents
 from trailhook.errors import (
     AccessDenied,
@@ -87,8 +88,7 @@ def kept(found: FoundUnit) -> Unit:
 
 
 def records(data: bytes) -> list[bytes]:
-    read = read_records(gzip.decompress(data), scope=b"s", depth_max=100, record_bytes_max=10**6)
-    return [each.raw for each in read.records]
+    return raws(read_file(gzip.decompress(data)).stretches)
 
 
 def window(start_s: int, end_s: int, category: str = "management") -> FoundUnit:
@@ -328,8 +328,8 @@ async def test_what_is_no_record_costs_its_neighbours_nothing() -> None:
     bench = Bench()
     bench.direct.refuse = lambda request: Answer(status=200, body=page) if request.body.startswith(b"{") else None
     plain = gzip.decompress((await bench.read(window(900, 0))).data)
-    read = read_records(plain, scope=b"s", depth_max=100, record_bytes_max=10**6)
-    assert [each.raw.decode() for each in read.records] == [texts[0], texts[2], texts[5]]
+    read = read_file(plain)
+    assert [each.decode() for each in raws(read.stretches)] == [texts[0], texts[2], texts[5]]
     assert [json.loads(each.raw) for each in read.bad] == [texts[1], texts[3], texts[4]]
 
 
