@@ -207,12 +207,12 @@ async def test_readers_that_die_at_any_step_cost_nothing(step: str, tmp_path: Pa
 
 async def test_a_reader_that_does_not_answer_is_killed_before_its_lease_ends() -> None:
     files = [Fetched(unit_id=1, name="one", data=small_files(1)["000"])]
-    async with InProcesses(replace(SETTINGS, unit_lease_s=1.0), LaidOut(0), SystemClock()) as reader:
+    async with InProcesses(replace(SETTINGS, unit_lease_s=4.0), LaidOut(0), SystemClock()) as reader:
         async with reader.read(Terms.of(a_source()), files):
             pass
         (pid,) = reader.pids
         os.kill(pid, signal.SIGSTOP)
-        with pytest.raises(ReaderLost, match="did not answer for 1 s"):
+        with pytest.raises(ReaderLost, match="did not answer for 4 s"):
             await reader.read(Terms.of(a_source()), files).__aenter__()
         async with reader.read(Terms.of(a_source()), files) as group:
             assert len(group.found.keys) == 5

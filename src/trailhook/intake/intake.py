@@ -10,7 +10,7 @@ to commit it in slices.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -34,6 +34,7 @@ from trailhook.intake.held import hand_back
 from trailhook.intake.in_order import InOrder, Turn
 from trailhook.intake.readers import Group, InHand, InThreads, Reader
 from trailhook.intake.reading import Bounds, Fetched, count_large, sha256_of, slices_of
+from trailhook.intake.repeats import Repeats
 from trailhook.model import Condition, Job, NewBatch, Source, Unit, UnitState
 from trailhook.queue.base import Queue
 from trailhook.settings import Settings
@@ -88,6 +89,7 @@ class Intake:
         self._tracing = tracing
         self._bounds = Bounds.of(settings)
         self._reader = reader or InThreads(self._bounds, laid_out)
+        self._repeats = Repeats()
 
     async def run(self, source_id: str) -> None:
         """Take in whatever is due. Ends early, without harm, when the source is paused, full or gone.
@@ -354,15 +356,16 @@ class Intake:
     # -------------------------------------------------------------------------------------------- transaction
 
     async def _commit(self, source: Source, token: int, group: Group, steps: Steps) -> None:
-        """Claim, cut, freeze and settle. Made again from the claim when another worker was faster."""
+        """Claim, cut, freeze and settle. Made again when some of it turns out to be known."""
         for _ in range(CLAIM_TRIES_MAX):
             try:
                 with steps.step("claim and commit"):
-                    known = await self._store.known_keys(source.id, group.found.keys)
+                    known = await self._known(source.id, group.found.keys)
                     batches = await group.freeze(known)
                     commit = commit_of(source.id, token, group.found, known, batches)
                     await self._store.commit(commit)
             except KeysTaken:
+                self._repeats.met(source.id)
                 continue
             self._count(source.id, commit)
             if commit.batches:
@@ -372,6 +375,14 @@ class Intake:
                     self._tracing.frozen(source.id, batch, steps.of(unit_ids))
             return
         raise LeaseLost("other workers kept claiming the same records")
+
+    async def _known(self, source_id: str, keys: Sequence[bytes]) -> Collection[bytes]:
+        """What the ledger knows of these keys, as far as it is worth asking."""
+        if not self._repeats.expected(source_id):
+            return ()
+        known = await self._store.known_keys(source_id, keys)
+        self._repeats.looked(source_id, known)
+        return known
 
     def _count(self, source_id: str, commit: Commit) -> None:
         for outcome in ("read", "filtered", "duplicate", "quarantined"):

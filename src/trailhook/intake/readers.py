@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any, Protocol
 
 from trailhook.body import LaidOut
 from trailhook.intake.harvest import Found, Harvest, Terms, freeze
@@ -36,30 +36,41 @@ class Reader(Protocol):
 
 
 class InThreads:
-    """Reads in threads of this process, of which one at a time computes."""
+    """Reads in threads of this process, of which one at a time computes: two would get in each other's way."""
 
-    groups = 1
+    groups = 2  # while one is fetched or committed, the other is read
 
     def __init__(self, bounds: Bounds, laid_out: LaidOut | None = None) -> None:
         self._bounds = bounds
         self._laid_out = laid_out
+        self._computing = asyncio.Lock()
 
     @asynccontextmanager
     async def read(self, terms: Terms, fetched: Sequence[Fetched]) -> AsyncIterator[Group]:
-        yield await asyncio.to_thread(self._read, terms, fetched)
+        async with self._computing:
+            group = await asyncio.to_thread(self._read, terms, fetched)
+        yield group
 
     def _read(self, terms: Terms, fetched: Sequence[Fetched]) -> "InHand":
-        return InHand(terms, read_group(terms, fetched, self._bounds), self._laid_out)
+        return InHand(terms, read_group(terms, fetched, self._bounds), self._laid_out, self._computing)
 
 
 class InHand:
     """A group whose records are here."""
 
-    def __init__(self, terms: Terms, harvest: Harvest, laid_out: LaidOut | None = None) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        harvest: Harvest,
+        laid_out: LaidOut | None = None,
+        computing: AbstractAsyncContextManager[Any] | None = None,
+    ) -> None:
         self._terms = terms
         self._stretches = harvest.stretches
         self._laid_out = laid_out
+        self._computing = computing or nullcontext()
         self.found = harvest.found()
 
     async def freeze(self, known: Collection[bytes]) -> Sequence[NewBatch]:
-        return await asyncio.to_thread(freeze, self._terms, self._stretches, known, self._laid_out)
+        async with self._computing:
+            return await asyncio.to_thread(freeze, self._terms, self._stretches, known, self._laid_out)

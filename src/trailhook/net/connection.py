@@ -8,6 +8,8 @@ from trailhook.net.answer import AnswerReader
 
 _CLOSED = "the connection was closed before the answer was whole"
 _BROKEN = "the connection broke before the answer was whole"
+_TOGETHER_BYTES_MAX = 16 * 1024
+"""Up to this a request is copied into one piece, so that it may be one packet."""
 
 
 class Connection(asyncio.Protocol):
@@ -58,7 +60,11 @@ class Connection(asyncio.Protocol):
             reader.end("the connection was closed before the request was sent")
             return
         self._reader, self._done = reader, self._loop.create_future()
-        self._wire.write(head + body)  # not writelines: some releases of Python forget to pause_writing there
+        if len(body) > _TOGETHER_BYTES_MAX:
+            self._wire.write(head)
+            self._wire.write(body)  # not writelines: some releases of Python forget to pause_writing there
+        else:
+            self._wire.write(head + body)
         self._unsent = self._unsent or self._wire.is_closing()
         try:
             await self._done
