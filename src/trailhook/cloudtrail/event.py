@@ -167,7 +167,7 @@ class Times:
 
 
 def _minute_at(text: str | None) -> int:
-    """Of `2026-01-31T12:00:`. Raises KeyError for what begins no time that fits."""
-    if not (at := epoch_s(f"{text}00Z")):
+    """Of `2026-01-31T12:00:`. Raises KeyError unless all of its seconds are times."""
+    if not (epoch_s(f"{text}59Z") and (at := epoch_s(f"{text}00Z"))):
         raise KeyError(text)
     return at
