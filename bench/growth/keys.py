@@ -11,7 +11,7 @@ from bench.corpus import DAY_S
 from bench.engines import SQLITE, Installation
 from trailhook.app import STORE_FILE
 from trailhook.cloudtrail.identity import KEY_BYTES
-from trailhook.store.mongo.rows import scoped
+from trailhook.store.mongo.ledger import HOUR_S, rows_of
 from trailhook.store.sqlite.engine import connect
 from trailhook.store.sqlite.units import claim
 
@@ -19,7 +19,6 @@ SPAN_DAYS = 45
 """What a ledger remembers: the new events' day is the last of them, so that their keys come between others."""
 CHUNK_KEYS = 100_000
 TIME_BYTES = 4
-HOUR_S = 3_600
 
 
 def fill(place: Installation, source_id: str, keys: int, now: float) -> None:
@@ -60,6 +59,4 @@ def _fill_mongo(place: Installation, source_id: str, keys: int, now: float) -> N
         source = database["sources"].find_one({"id": source_id}) or {}
         ledger = database["ledger"].with_options(write_concern=WriteConcern(w=1, j=False))
         for chunk in made(keys, now):
-            rows = [{"_id": scoped(source["_id"], key), "seen": int(now // HOUR_S)} for key in chunk]
-            ledger.insert_many(rows, ordered=False)
-        database["walks"].delete_many({})
+            ledger.insert_many(rows_of(source["_id"], chunk, int(now // HOUR_S)), ordered=False)

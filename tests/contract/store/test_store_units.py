@@ -217,6 +217,15 @@ async def test_many_keys_are_looked_up_and_claimed_at_once(store: Store) -> None
     assert await store.known_keys("s1", keys) == set(keys[::2])
 
 
+async def test_what_was_claimed_together_is_known_one_by_one_and_taken_one_by_one(store: Store) -> None:
+    await store.add_source(a_source())
+    await store.commit(Commit(source_id="s1", token=0, keys=some_keys(0, 200)))
+    for each in (0, 63, 64, 199):
+        assert await store.known_keys("s1", some_keys(each, 1)) == {a_key(each)}
+        with pytest.raises(KeysTaken):
+            await store.commit(Commit(source_id="s1", token=0, keys=some_keys(each, 1)))
+
+
 # ------------------------------------------------------------------------------------------------------- commit
 
 
@@ -261,6 +270,16 @@ async def test_a_commit_with_a_known_key_keeps_nothing(store: Store) -> None:
     assert await store.batches(BatchQuery()) == []
     assert await store.quarantine() == []
     await store.commit(Commit(source_id="s1", token=unit.token, keys=some_keys(3, 2), units=[done(unit)]))
+
+
+async def test_a_known_key_in_the_middle_of_many_keeps_all_of_them_out(store: Store) -> None:
+    await store.add_source(a_source())
+    keys = some_keys(0, 25_000)
+    await store.commit(Commit(source_id="s1", token=0, keys=keys[15_000:15_001]))
+    with pytest.raises(KeysTaken):
+        await store.commit(Commit(source_id="s1", token=0, keys=keys, batches=[a_batch(count=25_000)]))
+    assert await store.known_keys("s1", keys) == {keys[15_000]}
+    assert await store.batches(BatchQuery()) == []
 
 
 async def test_a_commit_with_one_lost_unit_keeps_nothing(store: Store) -> None:

@@ -1,5 +1,7 @@
 """`store.base.Upkeep`, and what outlives a restart."""
 
+import asyncio
+
 import pytest
 
 from support.clock import FakeClock
@@ -82,6 +84,31 @@ async def test_a_key_that_was_met_again_is_remembered_from_then(store: Store, cl
     clock.advance(7 * DAY_S)
     assert await cleaned(store) == 1
     assert await store.known_keys("s1", some_keys(1, 3)) == set(some_keys(1, 2))
+
+
+async def test_of_keys_that_came_together_those_met_again_are_remembered_longer(store: Store, clock: FakeClock) -> None:
+    await store.add_source(a_source())
+    await store.commit(Commit(source_id="s1", token=0, keys=some_keys(0, 300)))
+    clock.advance(20 * DAY_S)
+    assert len(await store.known_keys("s1", some_keys(100, 150))) == 150
+    clock.advance(20 * DAY_S)
+    assert len(await store.known_keys("s1", some_keys(200, 150))) == 100
+    clock.advance(7 * DAY_S)
+    assert await cleaned(store) == 100
+    assert await store.known_keys("s1", some_keys(0, 300)) == set(some_keys(100, 200))
+    clock.advance(47 * DAY_S)
+    assert await cleaned(store) == 200
+
+
+async def test_a_key_met_again_by_many_at_once_is_one_key(store: Store, clock: FakeClock) -> None:
+    await store.add_source(a_source())
+    await store.commit(Commit(source_id="s1", token=0, keys=some_keys(0, 200)))
+    clock.advance(2 * DAY_S)
+    met = [some_keys(start, 100) for start in (0, 50, 100, 50)]
+    found = await asyncio.gather(*(store.known_keys("s1", each) for each in met))
+    assert found == [set(each) for each in met]
+    clock.advance(47 * DAY_S)
+    assert await cleaned(store) == 200
 
 
 async def test_a_large_ledger_is_cleaned_to_the_end(store: Store, clock: FakeClock) -> None:

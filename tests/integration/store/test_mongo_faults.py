@@ -21,6 +21,8 @@ from trailhook.store.mongo import MongoStore
 
 LOST = {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}}
 """The command was done, but its answer does not promise that it stays so."""
+FULL = {"errorCode": 14031}
+"""There is no room on the server's disk."""
 CUT = {"closeConnection": True}
 """The connection broke before the command was done."""
 
@@ -97,6 +99,17 @@ async def test_a_statement_that_breaks_off_is_done_with_the_whole_again(mongod: 
         with failing(mongod, command, [command], CUT, times=2):
             await store.commit(a_commit())
         assert (await store.totals("s1")).counts == Counts(read=5, waiting=5)
+
+
+@pytest.mark.parametrize("command", ["find", "insert"])
+async def test_a_server_that_refuses_a_statement_is_unavailable_and_keeps_nothing(mongod: Mongod, command: str) -> None:
+    name = f"refused_{command}"
+    async with opened(mongod, name) as store:
+        await store.add_source(a_source())
+        with failing(mongod, name, [command], FULL, times=None), pytest.raises(StoreUnavailable):
+            await store.commit(a_commit())
+        assert await store.known_keys("s1", some_keys(1, 5)) == set()
+        assert (await store.totals("s1")).counts == Counts()
 
 
 async def test_a_body_too_large_for_a_document_is_refused_and_nothing_of_it_is_kept(mongod: Mongod) -> None:
@@ -226,6 +239,8 @@ async def test_a_server_that_is_away_for_a_moment_is_waited_for(mongod: Mongod) 
 
 
 async def test_a_server_that_is_away_for_long_is_unavailable_and_then_good_again(mongod: Mongod) -> None:
+    async with opened(mongod, "away"):
+        pass  # to make a database may take longer than the store is to wait here
     url = mongod.url("away?serverSelectionTimeoutMS=200&timeoutMS=1000")
     async with MongoStore.open(url, limits=Limits()) as store:
         await store.add_source(a_source())

@@ -123,7 +123,7 @@ async def test_the_janitor_leaves_nothing_of_a_removed_source(watched: Watched, 
     assert await store.clean(steps=1) <= 4 * 2_000
     while await store.clean(steps=5):
         pass
-    names = ("units", "ledger", "watermarks", "quarantine", "totals", "walks")
+    names = ("units", "ledger", "watermarks", "quarantine", "totals")
     assert {name: await watched.count(name) for name in names} == dict.fromkeys(names, 0)
     assert await watched.count("batches") == await watched.count("bodies") == await watched.count("columns") == 10
     clock.advance(31 * DAY_S)

@@ -129,7 +129,7 @@ async def _release(tx: Transaction, quarantine_id: str, key: bytes | None, batch
     source = entry["source"]
     if batch is None:
         await tally(tx, source, INTAKE, {"quarantined": -1, "filtered": 1})
-    elif key is not None and await ledger.knows(tx, source, key):
+    elif key is not None and await ledger.knows_any(tx, source, [key]):
         await tally(tx, source, INTAKE, {"quarantined": -1, "duplicate": 1})
     else:
         await tally(tx, source, INTAKE, {"quarantined": -1, **weights([batch])})

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from pymongo.asynchronous.collection import AsyncCollection
 
+from trailhook.store.mongo import ledger
 from trailhook.store.mongo.engine import Database, Row
 from trailhook.store.mongo.rows import within
 
 BATCHES_PER_STEP = 100
 ROWS_PER_STEP = 2_000
-KEYS_PER_STEP = 20_000
 
 
 async def delete_where(collection: AsyncCollection[Row], wanted: Row) -> int:
@@ -42,14 +42,14 @@ async def _forget_next(db: Database, source: int) -> int:
     batches = db.batches.find({**mine, "kept": True}, {"_id": 1}, limit=BATCHES_PER_STEP)
     if gone := await delete_batches(db, [row["_id"] async for row in batches]):
         return gone
-    for collection, wanted, limit in (
-        (db.quarantine, mine, ROWS_PER_STEP),
-        (db.units, mine, ROWS_PER_STEP),
-        (db.samples, mine, ROWS_PER_STEP),
-        (db.watermarks, {"_id": within(source)}, ROWS_PER_STEP),
-        (db.ledger, {"_id": within(source)}, KEYS_PER_STEP),
+    for collection, wanted in (
+        (db.quarantine, mine),
+        (db.units, mine),
+        (db.samples, mine),
+        (db.watermarks, {"_id": within(source)}),
     ):
-        ids = [row["_id"] async for row in collection.find(wanted, {"_id": 1}, limit=limit, batch_size=limit)]
+        found = collection.find(wanted, {"_id": 1}, limit=ROWS_PER_STEP, batch_size=ROWS_PER_STEP)
+        ids = [row["_id"] async for row in found]
         if ids:
             return await delete_where(collection, {"_id": {"$in": ids}})
-    return await delete_where(db.walks, {"_id": source})
+    return await ledger.forget(db, source)

@@ -15,16 +15,19 @@ from pymongo.uri_parser import parse_uri
 from trailhook.clock import Clock
 from trailhook.model import BatchState, Lane, Watermark
 from trailhook.store.base import Limits
+from trailhook.store.mongo import ledger
 from trailhook.store.mongo.batches import ENDED, KEPT
 from trailhook.store.mongo.connect import DATABASE, connected
 from trailhook.store.mongo.engine import Database, Row
-from trailhook.store.mongo.ledger import DUPLICATE_KEY
 from trailhook.store.mongo.rows import INTAKE, OUTBOX, PARTS, plain, scoped, totals_id
 from trailhook.store.mongo.schema import COLLECTIONS
 from trailhook.store.mongo.store import MongoStore
 from trailhook.store.mongo.units import mark_id
 from trailhook.store.moving import MARK, Mark, marked
 
+Rows = Sequence[Mapping[str, Any]]
+
+DUPLICATE_KEY = 11_000
 COPIED = "copied"
 """The collection that says how far each table has come, while a move lasts."""
 CONTENT = ("documents", "sources", "units", "ledger", "batches")
@@ -46,10 +49,10 @@ class Restore(MongoStore):
         """Whether nobody has used this database."""
         return await self._ask(_empty)
 
-    async def put(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    async def put(self, table: str, rows: Rows) -> None:
         """Keep rows of a table. Durable on return."""
-        collection, document = LAYOUTS[table]
-        await self._ask(_insert, collection, [each for row in rows for each in document(row)])
+        collection, documents = LAYOUTS[table]
+        await self._ask(_insert, collection, documents(rows))
 
     async def copied(self, table: str) -> tuple[Any, ...] | None:
         """The key behind which to go on; None at the beginning."""
@@ -125,10 +128,6 @@ def _totals(row: Mapping[str, Any]) -> list[Row]:
     return [{"_id": totals_id(row["source"], part), **counted} for part, counted in parts.items()]
 
 
-def _walk(row: Mapping[str, Any]) -> list[Row]:
-    return [{"_id": row["source"], "to": row["clean_to"], "cursor": None, "aim": row["clean_to"]}]
-
-
 def _watermark(row: Mapping[str, Any]) -> list[Row]:
     fields = {name: row[name] for name in Watermark.__struct_fields__}
     mark = msgspec.convert({**fields, "rhythm": msgspec.json.decode(row["rhythm"])}, Watermark)
@@ -138,10 +137,6 @@ def _watermark(row: Mapping[str, Any]) -> list[Row]:
 def _unit(row: Mapping[str, Any]) -> list[Row]:
     changed = {"identity": scoped(row["source"], row["identity"]), "backfill": bool(row["backfill"])}
     return [{**_without(row, "id"), "_id": row["id"], **changed}]
-
-
-def _key(row: Mapping[str, Any]) -> list[Row]:
-    return [{"_id": scoped(row["source"], row["key"]), "seen": row["seen"]}]
 
 
 def _quarantined(row: Mapping[str, Any]) -> list[Row]:
@@ -176,22 +171,32 @@ def _without(row: Mapping[str, Any], name: str) -> Row:
     return {each: value for each, value in row.items() if each != name}
 
 
-LAYOUTS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], list[Row]]]] = {
-    "documents": ("documents", _document),
-    "lanes": ("lanes", _lane),
-    "sources": ("sources", _source),
-    "totals": ("totals", _totals),
-    "walks": ("walks", _walk),
-    "watermarks": ("watermarks", _watermark),
-    "units": ("units", _unit),
-    "ledger": ("ledger", _key),
-    "quarantine": ("quarantine", _quarantined),
-    "batches": ("batches", _batch),
-    "bodies": ("bodies", _body),
-    "columns": ("columns", _columns),
-    "attempts": ("attempts", _attempt),
+def _keys(rows: Rows) -> list[Row]:
+    seen: dict[tuple[int, int], list[bytes]] = {}
+    for row in rows:
+        seen.setdefault((row["source"], row["seen"]), []).append(row["key"])
+    return [each for (source, hour), keys in seen.items() for each in ledger.rows_of(source, keys, hour)]
+
+
+def _each(document: Callable[[Mapping[str, Any]], list[Row]]) -> Callable[[Rows], list[Row]]:
+    return lambda rows: [each for row in rows for each in document(row)]
+
+
+LAYOUTS: Mapping[str, tuple[str, Callable[[Rows], list[Row]]]] = {
+    "documents": ("documents", _each(_document)),
+    "lanes": ("lanes", _each(_lane)),
+    "sources": ("sources", _each(_source)),
+    "totals": ("totals", _each(_totals)),
+    "watermarks": ("watermarks", _each(_watermark)),
+    "units": ("units", _each(_unit)),
+    "ledger": ("ledger", _keys),
+    "quarantine": ("quarantine", _each(_quarantined)),
+    "batches": ("batches", _each(_batch)),
+    "bodies": ("bodies", _each(_body)),
+    "columns": ("columns", _each(_columns)),
+    "attempts": ("attempts", _each(_attempt)),
 }
-"""For each table of the other store: the collection here, and what a row becomes."""
+"""For each table of the other store: the collection here, and what rows become; the same rows become the same again."""
 COUNTED: Mapping[str, Row] = {"documents": {"_id.kind": {"$ne": MARK[0]}}, "totals": {"_id.part": INTAKE}}
 """Which documents stand for a row of their table, where not all do."""
 
@@ -222,6 +227,8 @@ async def _set_copied(db: Database, table: str, after: tuple[Any, ...]) -> None:
 
 async def _count(db: Database, table: str) -> int:
     collection, _ = LAYOUTS[table]
+    if table == "ledger":
+        return await ledger.count(db)
     return await db[collection].count_documents(COUNTED.get(table, {}))
 
 

@@ -19,6 +19,7 @@ PARTS = (POLL, INTAKE, *OUTBOXES)
 """Who counts: each has a row of totals of its own, so that an intake of seconds does not hold up every delivery, and
 deliveries that end together rarely hold up one another (measured: four at once take turns at half the speed of one)."""
 
+SOURCE_BYTES = 4
 SUFFIX_BYTES = 16
 
 
@@ -58,7 +59,7 @@ class Part:
 
 def scoped(source: int, suffix: bytes) -> bytes:
     """The id of something that belongs to a source: all of one source lie together, in the order of the suffix."""
-    return source.to_bytes(4, "big") + suffix
+    return source.to_bytes(SOURCE_BYTES, "big") + suffix
 
 
 def within(source: int) -> Row:

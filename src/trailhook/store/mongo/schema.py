@@ -6,10 +6,9 @@ waits are partial: a million delivered batches or finished units cost the hot st
     counters     the last number given out, by name       schema       the version
     documents    small values by kind and key             leases       named leases
     lanes        by key                                   sources      by number, removed ones too
-    totals       by source and by who counts              walks        how far each ledger was cleaned
-    samples      by source, step and slot
+    totals       by source and by who counts              samples      by source, step and slot
     watermarks   by source and what is listed             units        by number
-    ledger       by source and key                        quarantine   by number
+    ledger       by source and hour, many keys to a row   quarantine   by number
     batches      by number; the same for their            bodies, columns, attempts
 """
 
@@ -29,7 +28,6 @@ COLLECTIONS = (
     "lanes",
     "sources",
     "totals",
-    "walks",
     "samples",
     "watermarks",
     "units",
@@ -67,6 +65,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("due", "source", "backfill", "available_at", only=_WAITING),
     ],
     "samples": [_index("series", "source", "step_s", "slot", unique=True), _index("age", "step_s", "slot")],
+    "ledger": [_index("keys", "source", "keys")],
     "quarantine": [_index("source", "source", "-_id")],
     "batches": [
         _index("id", "id", unique=True),

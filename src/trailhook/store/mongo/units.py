@@ -3,10 +3,11 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from pymongo import ReplaceOne, UpdateOne
 
-from trailhook.errors import LeaseLost
+from trailhook.errors import LeaseLost, NotFound
 from trailhook.model import Counts, FoundUnit, Unit, UnitEnd, UnitState, Watermark
 from trailhook.store.base import Commit
 from trailhook.store.mongo import ledger
@@ -57,7 +58,12 @@ class MongoUnits(Part):
         await self._write(_postpone, source_id, token, unit_ids, due_at, detail, attempt)
 
     async def known_keys(self, source_id: str, keys: Sequence[bytes]) -> set[bytes]:
-        return await self._ask(ledger.known_keys, source_id, keys, self._clock.now())
+        now = self._clock.now()
+        known, fading = await self._ask(ledger.known_keys, source_id, keys, now)
+        if fading:
+            with suppress(NotFound):
+                await self._write(ledger.see_again, source_id, fading, now)
+        return known
 
     async def commit(self, commit: Commit) -> None:
         await self._write(_commit, commit, self._clock.now())

@@ -10,16 +10,14 @@ import pymongo
 
 from trailhook.model import Watermark
 from trailhook.store.base import IDEMPOTENCY, Limits
+from trailhook.store.mongo import ledger
 from trailhook.store.mongo.engine import Database, Row
 from trailhook.store.mongo.removal import delete_batches, delete_where, forget_next_of_removed
-from trailhook.store.mongo.rows import Part, scoped, struct, within
+from trailhook.store.mongo.rows import Part, struct, within
 
 DAY_S = 86_400
-HOUR_S = 3_600
 BATCHES_PER_STEP = 100
 ROWS_PER_STEP = 2_000
-KEYS_PER_STEP = 20_000
-STRETCHES_PER_STEP = 20
 WHERE_AND_WHEN = ("intake", "place", "name", "labelled_at", "modified_at", "ignored")
 
 Piece = Callable[[Database, Limits, float], Awaitable[int]]
@@ -45,14 +43,12 @@ class MongoUpkeep(Part):
             _forget_units,
             _forget_documents,
             _forget_sources,
+            _forget_keys,
         )
         for piece in pieces:
             if gone := await self._ask(piece, self._limits, self._clock.now()):
                 return gone
-        walked: int | None = 0
-        while walked == 0:
-            walked = await self._ask(_walk_ledgers, self._limits, self._clock.now())
-        return walked or 0
+        return 0
 
     async def check(self) -> None:
         await self._ask(_touch, self._clock.now())
@@ -127,49 +123,21 @@ async def _forget_sources(db: Database, _limits: Limits, _now: float) -> int:
     return await delete_where(db.sources, {"_id": {"$in": over}}) if over else 0
 
 
-async def _walk_ledgers(db: Database, limits: Limits, now: float) -> int | None:
-    """Look at the next stretches of ledgers and return how many keys went; None if no walk is due anywhere.
-
-    A walk goes over the whole ledger of a source, in the order of its key, and needs no index on `seen`. Its aim is
-    cut to the day, so that there is one walk a day.
-    """
-    walks = {row["_id"]: row async for row in db.walks.find()}
-    sources = [row["_id"] async for row in db.sources.find({"removed": False}, {"_id": 1})]
-    looked_at = 0
-    for source in sorted(sources, key=lambda num: walks.get(num, {}).get("cursor") is None):
-        walk = walks.get(source, {"_id": source, "to": 0, "cursor": None, "aim": 0})
-        if walk["cursor"] is None:
-            walk |= {"cursor": scoped(source, b"\x00" * 16), "aim": await _forget_before(db, source, limits, now)}
-            if walk["aim"] <= walk["to"]:
-                continue
-        gone = await _stretch(db, walk)
-        looked_at += 1
-        if gone or looked_at == STRETCHES_PER_STEP:
-            return gone
-    return 0 if looked_at else None
-
-
-async def _forget_before(db: Database, source: int, limits: Limits, now: float) -> int:
-    """The hour before which a key must have been last seen to be forgotten: none of a batch that still matters."""
+async def _forget_keys(db: Database, limits: Limits, now: float) -> int:
+    """Those of the days before the cutoff: the next of one source."""
     cutoff = now - limits.ledger_days * DAY_S
+    async for source in db.sources.find({"removed": False}, {"_id": 1}):
+        if gone := await ledger.forget(db, source["_id"], before=await _seen_before(db, source["_id"], cutoff)):
+            return gone
+    return 0
+
+
+async def _seen_before(db: Database, source: int, cutoff: float) -> int:
+    """The hour before which a key must have been last seen to be forgotten: none of a batch that still matters."""
     oldest = await db.batches.find_one(
         {"source": source, "kept": True}, {"frozen_at": 1}, sort=[("frozen_at", 1)], hint="kept"
     )
-    return int(min(cutoff, cutoff if oldest is None else oldest["frozen_at"]) // DAY_S) * (DAY_S // HOUR_S)
-
-
-async def _stretch(db: Database, walk: Row) -> int:
-    """Clean the ledger from where the walk stands, and let it stand where that ended."""
-    rest = within(walk["_id"]) | {"$gte": walk["cursor"]}
-    end = await db.ledger.find_one({"_id": rest}, {"_id": 1}, sort=[("_id", 1)], skip=KEYS_PER_STEP)
-    here = rest if end is None else {"$gte": walk["cursor"], "$lt": end["_id"]}
-    gone = await delete_where(db.ledger, {"_id": here, "seen": {"$lt": walk["aim"]}})
-    if end is None:
-        walk |= {"to": walk["aim"], "cursor": None}
-    else:
-        walk["cursor"] = end["_id"]
-    await db.walks.replace_one({"_id": walk["_id"]}, walk, upsert=True)
-    return gone
+    return int(min(cutoff, cutoff if oldest is None else oldest["frozen_at"]) // DAY_S) * ledger.DAY_H
 
 
 async def _touch(db: Database, now: float) -> None:

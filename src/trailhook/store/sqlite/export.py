@@ -56,7 +56,6 @@ TABLES = (
         key=("source",),
         more="(SELECT json_group_object(label, number) FROM unit_totals u WHERE u.source = t.source) AS units",
     ),
-    Table(name="walks", table="totals", key=("source",)),
     Table(name="watermarks", key=("source", "intake", "place", "prefix")),
     Table(name="units", key=("id",), more=_SOURCE_ID),
     Table(name="ledger", key=("source", "key")),
