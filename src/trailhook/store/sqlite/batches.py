@@ -1,6 +1,6 @@
 """How batches come to be and change state: the rows and the counts together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import apsw
 import msgspec
@@ -67,22 +67,38 @@ def _insert(
     frozen_at: float,
     due_at: float,
 ) -> None:
-    for batch, (num, place) in zip(batches, places, strict=True):
-        db.execute(
-            """INSERT INTO batches (num, id, source, place, kind, type, sha256, body_bytes, wire_bytes, content_type,
-                content_encoding, count, first_event_at, last_event_at, parent, refusals, backfill, state, frozen_at,
-                due_at, available_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?, ?)""",
+    if not batches:
+        return
+    numbered = [(num, place, batch) for batch, (num, place) in zip(batches, places, strict=True)]
+    db.executemany(
+        """INSERT INTO batches (num, id, source, place, kind, type, sha256, body_bytes, wire_bytes, content_type,
+            content_encoding, count, first_event_at, last_event_at, parent, refusals, backfill, state, frozen_at,
+            due_at, available_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?, ?)""",
+        [
             (
                 *(num, batch.id, source, place, batch.kind, batch.type, batch.sha256, len(batch.body)),
                 *(batch.wire_bytes, batch.content_type, batch.content_encoding, batch.count),
                 *(batch.first_event_at, batch.last_event_at, batch.parent, batch.refusals, batch.backfill),
                 *(frozen_at, due_at, due_at),
-            ),
-        )
-        db.execute("INSERT INTO bodies (batch, body) VALUES (?, ?)", (num, batch.body))
-        db.execute("INSERT INTO columns (batch, columns) VALUES (?, ?)", (num, batch.columns))
-        tally(db, source, weight(BatchState.WAITING, batch.kind, batch.count, len(batch.body)))
+            )
+            for num, place, batch in numbered
+        ],
+    )
+    db.executemany("INSERT INTO bodies (batch, body) VALUES (?, ?)", [(num, batch.body) for num, _, batch in numbered])
+    db.executemany(
+        "INSERT INTO columns (batch, columns) VALUES (?, ?)", [(num, batch.columns) for num, _, batch in numbered]
+    )
+    changes: dict[str, int] = {}
+    for batch in batches:
+        add(changes, weight(BatchState.WAITING, batch.kind, batch.count, len(batch.body)))
+    tally(db, source, changes)
+
+
+def add(total: dict[str, int], more: Mapping[str, int]) -> None:
+    """Add up changes of totals."""
+    for name, number in more.items():
+        total[name] = total.get(name, 0) + number
 
 
 def move(db: apsw.Connection, batch: Kept, state: BatchState, *, due_at: float, now: float) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from trailhook.errors import LeaseLost
 from trailhook.model import Batch, BatchState, Lane
 from trailhook.store.base import Plan, Settlement, Turn
-from trailhook.store.sqlite.batches import ENDED, Kept, due_nums, first_num, freeze_children, moved, whole
+from trailhook.store.sqlite.batches import ENDED, Kept, add, due_nums, first_num, freeze_children, moved, whole
 from trailhook.store.sqlite.rows import Due, next_tokens, rows, structs, tally, value
 from trailhook.store.sqlite.sources import numbered
 
@@ -128,8 +128,7 @@ def _count(db: apsw.Connection, ended: Sequence[tuple[Kept, BatchState]]) -> Non
     """Move the counts of a source as its batches have moved."""
     changes: dict[str, int] = {}
     for row, state in ended:
-        for name, number in moved(row, state).items():
-            changes[name] = changes.get(name, 0) + number
+        add(changes, moved(row, state))
     if changes:
         tally(db, ended[0][0].source, changes)
     newest = max((row.last_event_at for row, state in ended if state is BatchState.DELIVERED), default=0.0)
