@@ -108,7 +108,9 @@ class Deliverer:
                     in_flight |= {asyncio.create_task(self._deliver(turn, batch, stop)) for batch in turn.batches}
                 if not in_flight:
                     return
-                done, _ = await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(0)  # what else has been answered by now shares the trip
+                done = {task for task in in_flight if task.done()}
                 ended = [task.result() for task in done]
                 in_flight -= done
                 taken = [each for each in ended if isinstance(each, _Taken)]
