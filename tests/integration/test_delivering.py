@@ -178,7 +178,7 @@ async def test_a_request_that_outlasts_the_stop_is_given_up_and_its_lease_stays(
     assert await delivering.store.lease_batches("s1", limit=9, lease_s=60.0) == []
 
 
-async def test_while_the_store_is_away_requests_in_flight_end_and_each_is_settled(delivering: Delivering) -> None:
+async def test_when_a_trip_fails_requests_in_flight_end_and_each_is_settled_by_itself(delivering: Delivering) -> None:
     answers = asyncio.Event()
 
     async def answering(number: int) -> int:
@@ -195,7 +195,7 @@ async def test_while_the_store_is_away_requests_in_flight_end_and_each_is_settle
     delivering.trips.before = before
     with pytest.raises(StoreUnavailable):
         await delivering.deliverer.run("s1")
-    assert await delivering.states() == "wdwwww"
+    assert await delivering.states() == "ddwwww"
     assert delivering.receiver.sent == ["b1", "b2"]
 
 

@@ -97,25 +97,26 @@ class Deliverer:
     async def _send_all(self, source_id: str, stop: asyncio.Event) -> None:
         """Lease and send, and settle what was taken together with the next lease. No lease once `stop` is set."""
         in_flight: set[asyncio.Task[_Taken | BatchState | None]] = set()
-        taken: list[_Taken] = []
+        # Those in flight that have ended: they stay there until what came of them is settled.
+        done: set[asyncio.Task[_Taken | BatchState | None]] = set()
         began_at = self._clock.now()
         held = False
         try:
             while True:
+                ended = [task.result() for task in done]
+                taken = [each for each in ended if isinstance(each, _Taken)]
+                if BatchState.DEAD in ended:
+                    held = await self._held(await self._store.source(source_id))
                 over = held or stop.is_set() or self._clock.now() - began_at > self._settings.turn_s
                 if taken or not over:
-                    turn = await self._turn(source_id, taken, None if over else len(in_flight))
+                    turn = await self._turn(source_id, taken, None if over else len(in_flight - done))
                     in_flight |= {asyncio.create_task(self._deliver(turn, batch, stop)) for batch in turn.batches}
+                in_flight -= done
                 if not in_flight:
                     return
                 await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
                 await asyncio.sleep(0)  # what else has been answered by now shares the trip
                 done = {task for task in in_flight if task.done()}
-                ended = [task.result() for task in done]
-                in_flight -= done
-                taken = [each for each in ended if isinstance(each, _Taken)]
-                if BatchState.DEAD in ended:
-                    held = await self._held(await self._store.source(source_id))
         finally:
             await self._leave(in_flight, stop)
 
