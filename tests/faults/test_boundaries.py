@@ -14,8 +14,14 @@ from support.service import TESTS, environment, serving
 from trailhook.security.vault import new_key
 
 BOUNDARIES = [
-    (verb, when)
-    for verb in ("add_units", "lease_units", "commit", "lease_batches", "settle")
+    (verb, when, count)
+    for verb, count in (
+        ("add_units", 1),
+        ("lease_units", 1),
+        ("commit", 1),
+        ("settle_and_lease", 1),  # the first leases, later ones settle, too
+        ("settle_and_lease", 2),
+    )
     for when in ("before", "after")
 ]
 FILES = 3
@@ -58,14 +64,14 @@ async def test_dying_at_every_commit_loses_nothing_and_doubles_nothing(
             **engine,
         )
         source = ""
-        for turn, (verb, when) in enumerate(BOUNDARIES):
+        for turn, (verb, when, count) in enumerate(BOUNDARIES):
             put_files(aws, bucket, turn)
-            async with serving(env, "-m", "support.dying", "serve", verb, when, "1") as doomed:
+            async with serving(env, "-m", "support.dying", "serve", verb, when, str(count)) as doomed:
                 if not source:
                     document = registration(aws, bucket, receiver, delivery={"maxEvents": 4})
                     source = (await doomed.api.post("/add-source", document))["id"]
                 async with asyncio.timeout(30):
-                    assert await doomed.process.wait() == -9, (verb, when)
+                    assert await doomed.process.wait() == -9, (verb, when, count)
         async with serving(env) as service:
             async with asyncio.timeout(60):
                 while len(ids_by_event(receiver)) < RECORDS:

@@ -15,7 +15,7 @@ from typing import Any, cast
 from trailhook import serving
 from trailhook.app import Parts
 from trailhook.settings import load
-from trailhook.store.base import Store
+from trailhook.store.base import Store, Turn
 from trailhook.telemetry import configure_logging
 
 
@@ -38,7 +38,7 @@ class DyingStore:
                 self._die_if_due()
                 return await real(*args, **kwargs)
             result = await real(*args, **kwargs)
-            if result is None or result:  # a lease of nothing is no boundary
+            if _has_changed_something(args, result):
                 self._die_if_due()
             return result
 
@@ -48,6 +48,14 @@ class DyingStore:
         self._left -= 1
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _has_changed_something(arguments: tuple[Any, ...], result: object) -> bool:
+    """A lease of nothing is no boundary."""
+    if isinstance(result, Turn):
+        _, settlements, *_ = arguments
+        return bool(settlements or result.batches)
+    return result is None or bool(result)
 
 
 def main(role: str, verb: str, when: str, count: str) -> None:

@@ -2,6 +2,9 @@
 
     lease ▸ sign ▸ send ▸ judge the answer ▸ move the lane ▸ settle, schedule, split or bury
 
+What a receiver has taken is settled in one transaction with the next lease, most batches of a busy source in pairs or
+more; all that failed is settled at once and by itself, for then the lane decides what becomes of it.
+
 A request is signed anew at every attempt, its bytes never change. What an answer means is decided in `outcome`,
 what it does to the callback's breaker in `breaker`, what it does to the batch in `settle`: all pure.
 """
@@ -18,11 +21,11 @@ from trailhook.delivery import breaker, settle, sign
 from trailhook.delivery.headers import AGENT, kept_of_request, of_batch
 from trailhook.delivery.outcome import Outcome, Verdict, judge
 from trailhook.errors import Invalid, KeyUnavailable, LeaseLost, TrailhookError
-from trailhook.model import Attempt, Batch, BatchKind, BatchState, Condition, Lane, NewBatch, Source
+from trailhook.model import Attempt, Batch, BatchKind, BatchState, Condition, Lane, NewBatch, Source, Value
 from trailhook.net.base import Answer, Request, Transport
 from trailhook.security.secrets import SourceSecrets
 from trailhook.settings import Settings
-from trailhook.store.base import Settlement, Store
+from trailhook.store.base import Settlement, Store, Turn
 from trailhook.telemetry import Metrics
 from trailhook.tracing import UNTRACED, Span, Tracing, header
 
@@ -33,6 +36,16 @@ HOLD = Condition(
     reason="The dead letters of this source have reached their size limit.",
     remedy="Retry or discard dead letters, or raise TRAILHOOK_DEAD_LETTER_BYTES_MAX.",
 )
+
+
+class _Taken(Value, frozen=True, kw_only=True):
+    """A batch that its receiver has taken and that is not settled yet."""
+
+    source: Source
+    """As it was when it was sent."""
+    batch: Batch
+    verdict: Verdict
+    settlement: Settlement
 
 
 class Deliverer:
@@ -71,32 +84,52 @@ class Deliverer:
         """
         if await self._held(await self._store.source(source_id)):
             return
-        in_flight: set[asyncio.Task[BatchState | None]] = set()
+        stop = asyncio.Event()
+        sending = asyncio.create_task(self._send_all(source_id, stop))
+        try:
+            await asyncio.shield(sending)
+        finally:
+            stop.set()
+            await asyncio.wait((sending,), timeout=self._settings.shutdown_s)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _send_all(self, source_id: str, stop: asyncio.Event) -> None:
+        """Lease and send, and settle what was taken together with the next lease. No lease once `stop` is set."""
+        in_flight: set[asyncio.Task[_Taken | BatchState | None]] = set()
+        # Those in flight that have ended: they stay there until what came of them is settled.
+        done: set[asyncio.Task[_Taken | BatchState | None]] = set()
         began_at = self._clock.now()
         held = False
         try:
             while True:
-                if not held and self._clock.now() - began_at <= self._settings.turn_s:
-                    in_flight |= {
-                        asyncio.create_task(self._deliver(source, batch))
-                        for source, batch in await self._lease(source_id, len(in_flight))
-                    }
-                if not in_flight:
-                    return
-                done, in_flight = await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
                 ended = [task.result() for task in done]
+                taken = [each for each in ended if isinstance(each, _Taken)]
                 if BatchState.DEAD in ended:
                     held = await self._held(await self._store.source(source_id))
+                over = held or stop.is_set() or self._clock.now() - began_at > self._settings.turn_s
+                if taken or not over:
+                    turn = await self._turn(source_id, taken, None if over else len(in_flight - done))
+                    in_flight |= {asyncio.create_task(self._deliver(turn, batch, stop)) for batch in turn.batches}
+                in_flight -= done
+                if not in_flight:
+                    return
+                await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(0)  # what else has been answered by now shares the trip
+                done = {task for task in in_flight if task.done()}
         finally:
-            await self._drain(in_flight)
+            await self._leave(in_flight, stop)
 
-    async def _drain(self, in_flight: set[asyncio.Task[BatchState | None]]) -> None:
-        if not in_flight:
-            return
-        _, late = await asyncio.wait(in_flight, timeout=self._settings.shutdown_s)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*in_flight, return_exceptions=True)
+    async def _leave(self, in_flight: set[asyncio.Task[_Taken | BatchState | None]], stop: asyncio.Event) -> None:
+        """After a fault: what is in flight ends and is settled, each for itself. It ends at once if `stop` is set."""
+
+        async def end(task: asyncio.Task[_Taken | BatchState | None]) -> None:
+            if stop.is_set():
+                task.cancel()
+            if isinstance(taken := await task, _Taken):
+                await self._turn(taken.batch.source_id, [taken], None)
+
+        await asyncio.gather(*(end(task) for task in in_flight), return_exceptions=True)
 
     async def _held(self, source: Source) -> bool:
         """Whether the list of dead letters is full, and the source says so."""
@@ -112,23 +145,39 @@ class Deliverer:
             await self._tell(source.id)
         return full
 
-    async def _lease(self, source_id: str, in_flight: int) -> list[tuple[Source, Batch]]:
-        source = await self._store.source(source_id)
-        if source.paused_at is not None:
-            return []
-        lane = await self._store.lane(source.lane)
-        permit = breaker.permit(lane, self._clock.now(), self._settings.in_flight_max)
-        room = min(permit.limit, 1 if source.delivery.ordered else permit.limit) - in_flight
-        if room <= 0:
-            return []
-        batches = await self._store.lease_batches(
-            source_id, limit=room, lease_s=self._settings.batch_lease_s, ordered=source.delivery.ordered
-        )
-        if batches and permit.probe and not await self._claim_probe(source.lane):
-            for batch in batches:
+    async def _turn(self, source_id: str, taken: Sequence[_Taken], in_flight: int | None) -> Turn:
+        """Settle what was taken, move the lane by it, and lease what may fly beside `in_flight` (None: nothing)."""
+        now = self._clock.now()
+        state = ""
+
+        def plan(source: Source, lane: Lane) -> tuple[Lane, int]:
+            nonlocal state
+            state = lane.condition.state
+            for each in taken:
+                if each.source.lane == source.lane:
+                    lane = breaker.after(lane, each.verdict, now, self._settings.in_flight_max, self._rng)
+            return lane, 0 if in_flight is None else self._room(source, lane, now) - in_flight
+
+        settlements = [(each.batch, each.settlement) for each in taken]
+        turn = await self._store.settle_and_lease(source_id, settlements, plan, lease_s=self._settings.batch_lease_s)
+        for each in taken:
+            self._settled(each.batch, None if each.batch.id in turn.lost else each.settlement)
+            if each.source.lane != turn.source.lane:  # the callback was changed under the request
+                await self._move_lane(each.source, each.verdict)
+        if turn.lane.condition.state != state:
+            await self._tell(source_id)
+        if turn.batches and turn.lane.open and not await self._claim_probe(turn.source.lane):
+            for batch in turn.batches:
                 await self._settle(batch, Settlement(state=BatchState.WAITING))
-            return []
-        return [(source, batch) for batch in batches]
+            return turn.but(batches=())
+        return turn
+
+    def _room(self, source: Source, lane: Lane, now: float) -> int:
+        """How many requests of a source may be in flight."""
+        if source.paused_at is not None:
+            return 0
+        limit = breaker.permit(lane, now, self._settings.in_flight_max).limit
+        return min(limit, 1) if source.delivery.ordered else limit
 
     async def _claim_probe(self, key: str) -> bool:
         """The right to send the one request that an open lane allows: whoever moves the lane first has it."""
@@ -152,8 +201,13 @@ class Deliverer:
 
     # ------------------------------------------------------------------------------------------- one delivery
 
-    async def _deliver(self, source: Source, batch: Batch) -> BatchState | None:
-        """Send it once and settle it; the state that leaves it in, None if it was taken over elsewhere."""
+    async def _deliver(self, turn: Turn, batch: Batch, stop: asyncio.Event) -> _Taken | BatchState | None:
+        """Send it once. What was taken is yet to be settled; all else is, in the state returned (None if it was taken
+        over elsewhere). Nothing is sent once `stop` is set.
+        """
+        source = turn.source
+        if stop.is_set():
+            return await self._settle(batch, Settlement(state=BatchState.WAITING))
         span = self._tracing.attempt(batch)
         try:
             request = self._request(source, batch, attempt=batch.attempts + 1, span=span)
@@ -166,7 +220,6 @@ class Deliverer:
         own = self._secrets.headers(source)
         verdict = await self._send(request, own)
         took_s = max(0.0, self._clock.now() - started_at)
-        lane, turned = await self._move_lane(source, verdict)
         attempt = Attempt(
             number=batch.attempts + 1,
             started_at=started_at,
@@ -180,6 +233,10 @@ class Deliverer:
         )
         self._metrics.attempt(source.id, verdict.outcome, took_s)
         self._tracing.attempted(span, batch, attempt)
+        if verdict.outcome is Outcome.DELIVERED:
+            settlement = self._settlement(source, batch, verdict, turn.lane, attempt)
+            return _Taken(source=source, batch=batch, verdict=verdict, settlement=settlement)
+        lane, turned = await self._move_lane(source, verdict)
         state = await self._settle(batch, self._settlement(source, batch, verdict, lane, attempt))
         if turned:
             await self._tell(source.id)
@@ -266,7 +323,13 @@ class Deliverer:
         try:
             await self._store.settle(batch, settlement)
         except LeaseLost:
-            told = {"source": batch.source_id, "batch": batch.id}
+            return self._settled(batch, None)
+        return self._settled(batch, settlement)
+
+    def _settled(self, batch: Batch, settlement: Settlement | None) -> BatchState | None:
+        """Tell of how a batch was settled, None if its lease was lost."""
+        told = {"source": batch.source_id, "batch": batch.id}
+        if settlement is None:
             log.info("batch was settled or taken over elsewhere", extra=told)
             return None
         if settlement.children:
@@ -275,7 +338,7 @@ class Deliverer:
             outcome = "replayed" if batch.kind is BatchKind.REPLAY else "sent"
             self._metrics.events(batch.source_id, outcome, batch.count)
         elif settlement.state is BatchState.DEAD:
-            log.warning("dead letter", extra={"source": batch.source_id, "batch": batch.id})
+            log.warning("dead letter", extra=told)
             if batch.kind is not BatchKind.REPLAY:
                 self._metrics.events(batch.source_id, "dead_lettered", batch.count)
         return settlement.state

@@ -41,6 +41,7 @@ from trailhook.model import (
 )
 from trailhook.store.lists import BatchLists
 from trailhook.store.log import EventLog
+from trailhook.store.samples import Overview
 
 IDEMPOTENCY = "idempotency"
 """The kind of documents that are forgotten after a day."""
@@ -91,22 +92,20 @@ class Settlement(Value, frozen=True, kw_only=True):
     children: Sequence[NewBatch] = ()
 
 
-MINUTE_S = 60
-HOUR_S = 3_600
-STEPS_S = (MINUTE_S, HOUR_S)
-"""How far apart samples are kept: by the minute for a day, by the hour as long as the log."""
-MINUTES_KEPT_S = 86_400.0
-DAYS_KEPT_MIN = 2
-"""Samples by the hour are kept at least so long: no series may lose its last one (see `QUIET_S_MAX`)."""
-QUIET_S_MAX = 86_400.0
-"""Counts that do not change are sampled once a day."""
+Plan = Callable[[Source, Lane], tuple[Lane, int]]
+"""How a source and its lane, as they are now, are to go on: the lane as it should be, the very same if nothing changes,
+and how many batches to lease. It is pure and may be called more than once; what it raises goes to the caller."""
 
 
-class Sample(Value, frozen=True, kw_only=True):
-    """What was counted for a source up to a time."""
+class Turn(Value, frozen=True, kw_only=True):
+    """What may be sent next for a source, all of it as of one moment."""
 
-    at: float
-    counts: Counts
+    source: Source
+    lane: Lane
+    """As `Plan` has left it."""
+    batches: Sequence[Batch]
+    lost: Collection[str] = ()
+    """The ids of batches that could not be settled because their leases were lost; nothing has changed for them."""
 
 
 class Removed(Value, frozen=True, kw_only=True):
@@ -328,6 +327,18 @@ class Outbox(BatchLists, Protocol):
         in the parent's place of the order, as old (`frozen_at`) as it is.
         """
 
+    async def settle_and_lease(
+        self, source_id: str, settlements: Sequence[tuple[Batch, Settlement]], plan: Plan, *, lease_s: float
+    ) -> Turn:
+        """`settle` batches of one source, `change_lane` and `lease_batches` (ordered if the source is) as `plan` says,
+        in one transaction: whoever sends needs one trip for the end of some batches and the beginning of others.
+
+        A lease that was lost keeps nothing else from happening: it is in `Turn.lost`. It leases what `plan` allows for
+        the source and the lane as they are in this transaction, so of a source paused before it nothing. Raises
+        `NotFound` if the source is gone; nothing has happened then. With nothing to settle it is a lease, and as
+        durable as one.
+        """
+
     async def batch(self, batch_id: str) -> Batch:
         """One batch, with its body if it still has one (`b""` if not). Raises `NotFound`."""
 
@@ -367,35 +378,6 @@ class Outbox(BatchLists, Protocol):
         """Replace a lane by what `change` makes of it; `change` is pure and may be called more than once.
 
         Returning the very same lane writes nothing. What it raises goes to the caller.
-        """
-
-
-class Overview(Protocol):
-    """What is asked of many sources at once, and how their counts have grown."""
-
-    async def totals_of(self, source_ids: Collection[str]) -> Mapping[str, SourceTotals]:
-        """`Sources.totals` of several; those that are gone are not in it."""
-
-    async def sum_of_counts(self) -> Counts:
-        """What is counted for all sources together."""
-
-    async def lanes(self, keys: Collection[str]) -> Mapping[str, Lane]:
-        """`Outbox.lane` of several."""
-
-    async def sample(self) -> int:
-        """Keep what is counted now for each source, beside earlier samples, and return for how many.
-
-        The first in each minute (and each hour) counts, and only of counts that have changed since the one before, or
-        that were not sampled for `QUIET_S_MAX`. Samples older than `MINUTES_KEPT_S` (by the hour: than retention and
-        `DAYS_KEPT_MIN`) are forgotten, those of removed sources at once or soon.
-        """
-
-    async def samples(
-        self, source_ids: Collection[str], *, step_s: int, since_at: float
-    ) -> Mapping[str, Sequence[Sample]]:
-        """The samples since then, oldest first, led by the last one before, if there is any. `step_s`: see `STEPS_S`.
-
-        A source without any has an empty list.
         """
 
 

@@ -13,7 +13,7 @@ from trailhook.api.auth import READ
 from trailhook.api.context import PartsOf
 from trailhook.app import Parts
 from trailhook.model import Condition, Counts, Lane, Source, SourceTotals, Value
-from trailhook.store.base import MINUTE_S, Sample
+from trailhook.store.samples import MINUTE_S, Sample
 from trailhook.web.pages import Entry, PagesOf, page_router
 from trailhook.web.timeline import SPANS, begin_of, columns, rate_per_minute
 

@@ -13,7 +13,7 @@ from trailhook.api.auth import READ, WRITE
 from trailhook.api.context import Id, PartsOf
 from trailhook.api.problems import BadField, BadRequest
 from trailhook.app import Parts
-from trailhook.store.base import Sample
+from trailhook.store.samples import Sample
 from trailhook.web.forms import fields
 from trailhook.web.pages import PagesOf, page_router
 from trailhook.web.timeline import SPANS, begin_of, columns, since

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from trailhook.model import Counts, Value
-from trailhook.store.base import HOUR_S, MINUTE_S, Sample
+from trailhook.store.samples import HOUR_S, MINUTE_S, Sample
 
 RATE_S = 60.0
 COLUMNS_MIN = 20

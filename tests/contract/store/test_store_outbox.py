@@ -17,8 +17,8 @@ from support.store_values import (
 )
 from support.stores import OpenStore
 from trailhook.errors import Conflict, LeaseLost, NotFound
-from trailhook.model import Batch, BatchKind, BatchState, Condition, Counts, Lane
-from trailhook.store.base import Limits, Settlement, Store
+from trailhook.model import Batch, BatchKind, BatchState, Condition, Counts, DeliveryOptions, Lane, Source
+from trailhook.store.base import Limits, Plan, Settlement, Store, Turn
 from trailhook.store.lists import BatchQuery, DeadGroup
 
 
@@ -248,6 +248,128 @@ async def test_in_metadata_mode_what_was_split_or_discarded_has_no_body_either(o
         await store.discard_batch("b")
         assert [(await store.batch(name)).body for name in ("a", "b")] == [b"", b""]
         assert (await store.batch("a1")).body
+
+
+# -------------------------------------------------------------------------------------------- settle and lease
+
+
+def allow(limit: int) -> Plan:
+    return lambda _, lane: (lane, limit)
+
+
+async def turned(store: Store, *settlements: tuple[Batch, Settlement], plan: Plan) -> Turn:
+    return await store.settle_and_lease("s1", settlements, plan, lease_s=60.0)
+
+
+async def test_one_trip_settles_and_leases(store: Store, clock: FakeClock) -> None:
+    await with_batches(store, *(a_batch(name, count=2) for name in "abcd"))
+    a, b = (await turned(store, plan=allow(2))).batches
+    turn = await turned(store, (a, DELIVERED), (b, DEAD), plan=allow(1))
+    assert ([batch.id for batch in turn.batches], turn.lost) == (["c"], set())
+    assert await counts(store) == Counts(read=8, sent=2, dead_lettered=2, waiting=4)
+    assert [(await store.batch(name)).state for name in "ab"] == [BatchState.DELIVERED, BatchState.DEAD]
+    assert (await store.batch("a")).settled_at == clock.now()
+    assert [len(await store.attempts(name)) for name in "abc"] == [1, 1, 0]
+    assert [batch.id for batch in await leased(store)] == ["d"]
+
+
+async def test_a_batch_leased_in_one_trip_is_as_leased_by_itself(store: Store) -> None:
+    await with_batches(store, a_batch("a", count=3, body=b"\x1f\x8b body"))
+    (batch,) = (await turned(store, plan=allow(1))).batches
+    assert batch == (await store.batch("a"))
+    assert batch.body
+    assert batch.columns
+    await store.settle(batch, DELIVERED)
+
+
+async def test_totals_know_the_newest_event_of_all_that_was_settled_together(store: Store) -> None:
+    await with_batches(store, *(a_batch(f"{at}", at=START_AT + at) for at in (5, 9, 7, 1)))
+    batches = (await turned(store, plan=allow(4))).batches
+    await turned(store, *((batch, DELIVERED) for batch in batches), plan=allow(0))
+    assert (await store.remove_source("s1")).last_event_at == START_AT + 9
+
+
+async def test_a_lost_lease_keeps_nothing_else_from_being_settled_or_leased(store: Store) -> None:
+    await with_batches(store, *(a_batch(name) for name in "abc"))
+    a, b = await leased(store, limit=2)
+    await store.discard_batch("a")
+    turn = await turned(store, (a, DELIVERED), (b, DELIVERED), plan=allow(5))
+    assert (turn.lost, [batch.id for batch in turn.batches]) == ({"a"}, ["c"])
+    assert await counts(store) == Counts(read=3, sent=1, discarded=1, waiting=1)
+    assert await store.attempts("a") == []
+
+
+async def test_the_plan_is_made_for_the_source_and_lane_as_they_are(store: Store) -> None:
+    await with_batches(store, a_batch("a"), a_batch("b"))
+    changed = await store.change_source("s1", lambda source: (source.but(paused_at=START_AT), ()))
+    failing = await store.change_lane(changed.lane, lambda lane: lane.but(failures=3))
+    seen = []
+
+    def plan(source: Source, lane: Lane) -> tuple[Lane, int]:
+        seen.append((source, lane))
+        return lane, 0
+
+    turn = await turned(store, plan=plan)
+    assert seen[-1] == (turn.source, turn.lane) == (changed, failing)
+    assert list(turn.batches) == []
+
+
+async def test_what_the_plan_makes_of_the_lane_is_kept(store: Store) -> None:
+    await with_batches(store, a_batch("a"))
+    turn = await turned(store, plan=lambda _, lane: (lane.but(failures=lane.failures + 1), 1))
+    assert (turn.lane.failures, turn.lane.revision) == (1, 1)
+    turn = await turned(store, plan=lambda _, lane: (lane.but(failures=lane.failures + 1), 1))
+    assert await store.lane(a_source().lane) == turn.lane
+    assert (turn.lane.failures, turn.lane.revision) == (2, 2)
+
+
+async def test_changes_of_a_lane_in_trips_at_the_same_time_all_count(store: Store) -> None:
+    await with_batches(store)
+
+    def plan(_: Source, lane: Lane) -> tuple[Lane, int]:
+        return lane.but(failures=lane.failures + 1), 0
+
+    await asyncio.gather(*(turned(store, plan=plan) for _ in range(10)))
+    assert (await store.lane(a_source().lane)).failures == 10
+
+
+async def test_what_the_plan_raises_goes_to_the_caller_and_nothing_has_happened(store: Store) -> None:
+    await with_batches(store, a_batch("a"), a_batch("b"))
+    a, _ = await leased(store)
+
+    def refuse(_: Source, __: Lane) -> tuple[Lane, int]:
+        raise LookupError("no")
+
+    with pytest.raises(LookupError):
+        await turned(store, (a, DELIVERED), plan=refuse)
+    assert await counts(store) == Counts(read=2, waiting=2)
+    await store.settle(a, DELIVERED)
+
+
+async def test_trips_at_the_same_time_hand_nothing_out_twice(store: Store) -> None:
+    await with_batches(store, *(a_batch() for _ in range(30)))
+    turns = await asyncio.gather(*(turned(store, plan=allow(4)) for _ in range(20)))
+    ids = [batch.id for turn in turns for batch in turn.batches]
+    assert len(ids) == len(set(ids)) == 30
+
+
+async def test_an_ordered_source_gets_the_next_once_the_one_before_is_settled(store: Store) -> None:
+    await with_batches(store, a_batch("a"), a_batch("b"))
+    await store.change_source("s1", lambda source: (source.but(delivery=DeliveryOptions(ordered=True)), ()))
+    (a,) = (await turned(store, plan=allow(3))).batches
+    assert list((await turned(store, plan=allow(3))).batches) == []
+    (b,) = (await turned(store, (a, DELIVERED), plan=allow(3))).batches
+    assert (a.id, b.id) == ("a", "b")
+
+
+async def test_of_a_source_that_is_gone_nothing_is_settled_or_leased(store: Store) -> None:
+    await with_batches(store, a_batch("a"))
+    (a,) = await leased(store)
+    await store.remove_source("s1")
+    with pytest.raises(NotFound):
+        await turned(store, (a, DELIVERED), plan=allow(1))
+    with pytest.raises(NotFound):
+        await store.settle_and_lease("never", (), allow(1), lease_s=60.0)
 
 
 # --------------------------------------------------------------------------------------------------------- list

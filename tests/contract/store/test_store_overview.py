@@ -1,9 +1,10 @@
-"""`store.base.Overview`."""
+"""`store.samples.Overview`."""
 
 from support.clock import START_AT, FakeClock
 from support.store_values import DAY_S, DELIVERED, a_batch, a_source, a_unit, freeze, with_batches
 from trailhook.model import Counts
-from trailhook.store.base import HOUR_S, MINUTE_S, Store
+from trailhook.store.base import Store
+from trailhook.store.samples import HOUR_S, MINUTE_S
 
 
 async def reads(store: Store, count: int, source_id: str = "s1") -> None:

@@ -16,6 +16,12 @@ AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
         (f"key={AWS_SECRET};", "key=***;"),
         (f'"{AWS_SECRET}"', '"***"'),
         ("AKIAIOSFODNN7EXAMPLE is unknown", "***MPLE is unknown"),
+        ("th_" + "a2b3c4d5e6" * 3, "th_***"),
+        ("X-Amz-Signature=0a1b&", "X-Amz-Signature=***&"),
+        ("PASSWORD: hunter2", "PASSWORD: ***"),
+        ("session_token=abc, sessionToken=abc", "session_token=***, sessionToken=***"),
+        ("\u017fecret_access_\u212aey=abc", "\u017fecret_access_\u212aey=***"),
+        ("see http://me:hunter2@example.com/", "see http://me:***@example.com/"),
         ("token IQoJb3JpZ2luX2Vj" + "aB3/" * 40 + "== end", "token *** end"),
     ],
 )

@@ -1,7 +1,7 @@
 """From samples of counts to columns."""
 
 from trailhook.model import Counts
-from trailhook.store.base import Sample
+from trailhook.store.samples import Sample
 from trailhook.web.timeline import SPANS, columns, rate_per_minute, since
 
 HOUR = SPANS["1h"]

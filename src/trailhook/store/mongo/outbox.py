@@ -1,31 +1,16 @@
-"""The way out: leasing and settling batches, listing them, and the lanes they go by."""
+"""The way out: batches and their lanes. What sending asks for is in `sending`."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from pymongo import UpdateOne
-from pymongo.errors import DuplicateKeyError
 
-from trailhook.errors import Conflict, LeaseLost, NotFound
+from trailhook.errors import Conflict, NotFound
 from trailhook.model import Attempt, Batch, BatchState, Lane
-from trailhook.store.base import Replayed, Settlement
-from trailhook.store.mongo.batches import (
-    ENDED,
-    KEPT,
-    Kept,
-    as_kept,
-    freeze,
-    freeze_children,
-    in_state,
-    kept,
-    listed,
-    move,
-    moved,
-    weights,
-    whole,
-)
+from trailhook.store.base import Plan, Replayed, Settlement, Turn
+from trailhook.store.mongo.batches import KEPT, freeze, in_state, kept, listed, move, weights, whole
 from trailhook.store.mongo.engine import Database, Row, Transaction
-from trailhook.store.mongo.rows import OUTBOX, Due, Part, gone, live_num, outbox_of, source_num, tally
+from trailhook.store.mongo.rows import OUTBOX, Part, gone, live_num, source_num, tally
+from trailhook.store.mongo.sending import lane_of, lease_batches, replace_lane, settle, settle_and_lease
 from trailhook.store.replays import copied, replayed
 
 
@@ -35,12 +20,24 @@ class MongoOutbox(Part):
     async def lease_batches(
         self, source_id: str, *, limit: int, lease_s: float, ordered: bool = False
     ) -> Sequence[Batch]:
-        leased = await self._write(_lease_batches, source_id, limit, lease_s, ordered, self._due())
-        found = await self._ask(whole, leased) if leased else []
-        return [batch for batch in found if batch.body]  # without: the source was removed meanwhile
+        leased = await self._write(lease_batches, source_id, limit, lease_s, self._due(), ordered=ordered)
+        return await self._whole(leased)
 
     async def settle(self, batch: Batch, settlement: Settlement) -> None:
-        await self._write(_settle, batch, settlement, self._clock.now(), keep_bodies=self._limits.keep_bodies)
+        await self._write(settle, batch, settlement, self._clock.now(), keep_bodies=self._limits.keep_bodies)
+
+    async def settle_and_lease(
+        self, source_id: str, settlements: Sequence[tuple[Batch, Settlement]], plan: Plan, *, lease_s: float
+    ) -> Turn:
+        keep_bodies = self._limits.keep_bodies
+        turn, leased = await self._write(
+            settle_and_lease, source_id, settlements, plan, lease_s, self._due(), keep_bodies=keep_bodies
+        )
+        return turn.but(batches=await self._whole(leased))
+
+    async def _whole(self, leased: Sequence[Row]) -> Sequence[Batch]:
+        found = await self._ask(whole, leased) if leased else []
+        return [batch for batch in found if batch.body]  # without: the source was removed meanwhile
 
     async def batch(self, batch_id: str) -> Batch:
         return await self._ask(_batch, batch_id)
@@ -63,95 +60,17 @@ class MongoOutbox(Part):
         return await self._write(_replay, source_id, copies, self._clock.now())
 
     async def lane(self, key: str) -> Lane:
-        return await self._ask(_lane, key)
+        return await self._ask(lane_of, key)
 
     async def change_lane(self, key: str, change: Callable[[Lane], Lane]) -> Lane:
         while True:
-            old = await self._ask(_lane, key)
+            old = await self._ask(lane_of, key)
             new = change(old)
             if new is old:
                 return old
             new = new.but(revision=old.revision + 1)
-            if await self._ask(_replace_lane, old, new):
+            if await self._ask(replace_lane, old, new):
                 return new
-
-
-async def _lease_batches(
-    tx: Transaction, source_id: str, limit: int, lease_s: float, ordered: bool, due: Due
-) -> list[Row]:
-    source = await source_num(tx.db, source_id)
-    rows = await _next(tx, {"source": source, "state": "waiting"}, limit, ordered, due)
-    if not rows:
-        return []
-    changes = []
-    for row, token in zip(rows, await tx.engine.next_numbers("token", len(rows)), strict=True):
-        lease = {"token": token, "uncertain": row["uncertain"] or row["token"] != 0}
-        changes.append(UpdateOne({"_id": row["_id"]}, {"$set": {**lease, "available_at": due.now + lease_s}}))
-        row.update(lease)
-    await tx.db.batches.bulk_write(changes, session=tx.session)
-    return rows
-
-
-async def _next(tx: Transaction, waiting: Row, limit: int, ordered: bool, due: Due) -> list[Row]:
-    """The first batches of the order that are due; ordered, the very first if it is."""
-    if not ordered:
-        waiting |= due.either("available_at")
-    found = tx.db.batches.find(
-        waiting, sort=[("place", 1)], limit=1 if ordered else limit, hint="next", session=tx.session
-    )
-    rows = await found.to_list()
-    return [row for row in rows if row["available_at"] <= due.now or row["available_at"] > due.horizon]
-
-
-async def _settle(tx: Transaction, batch: Batch, settlement: Settlement, now: float, *, keep_bodies: bool) -> None:
-    row = await _end_lease(tx, batch, settlement, now)
-    if settlement.attempt is not None:
-        attempt_id = {"batch": row.num, "number": row.attempts_kept}
-        doc = msgspec.json.encode(settlement.attempt)
-        await tx.db.attempts.insert_one({"_id": attempt_id, "doc": doc}, session=tx.session)
-    if settlement.state in ENDED and not keep_bodies:
-        await tx.db.bodies.delete_one({"_id": row.num}, session=tx.session)
-    delivered = settlement.state is BatchState.DELIVERED
-    newest = {"last_sent_event_at": row.last_event_at} if delivered and row.last_event_at > 0 else {}
-    try:
-        await tally(tx, row.source, outbox_of(row.num), moved(row, settlement.state, settlement.children), newest)
-    except NotFound as error:
-        raise LeaseLost("the source was removed") from error
-    if settlement.state is BatchState.SPLIT:
-        await freeze_children(tx, row, settlement.children, now)
-
-
-async def _end_lease(tx: Transaction, batch: Batch, settlement: Settlement, now: float) -> Kept:
-    """Settle the batch's own row and return what it was. Raises `LeaseLost`."""
-    due_at: Row = {"$literal": settlement.due_at}
-    changes: Row = {name: {"$literal": value} for name, value in in_state(settlement.state, now).items()}
-    if settlement.attempt is None:
-        due_at = {"$max": [due_at, "$due_at"]}
-    else:
-        changes |= _after(settlement, settlement.attempt)
-    held = {"_id": batch.num, "id": batch.id, "token": batch.token}
-    row = None
-    if batch.token:
-        changes |= {"due_at": due_at, "available_at": due_at}
-        row = await tx.db.batches.find_one_and_update(held, [{"$set": changes}], session=tx.session)
-    if row is None:
-        raise LeaseLost("somebody else holds this delivery now, or it has ended")
-    return as_kept(row)
-
-
-def _after(settlement: Settlement, attempt: Attempt) -> Row:
-    """What an attempt changes in its batch."""
-    first = {"$eq": ["$first_attempt_at", None]}
-    return {
-        "attempts": {"$add": ["$attempts", 1]},
-        "attempts_kept": {"$add": ["$attempts_kept", 1]},
-        "refusals": settlement.refusals,
-        "uncertain": {"$or": ["$uncertain", settlement.uncertain]},
-        "held_mark_s": {"$cond": [first, settlement.held_mark_s, "$held_mark_s"]},
-        "first_attempt_at": {"$cond": [first, attempt.started_at, "$first_attempt_at"]},
-        "last_class": {"$literal": attempt.outcome},
-        "last_error": {"$literal": attempt.error},
-    }
 
 
 async def _visible(db: Database, batch_id: str) -> Row:
@@ -223,25 +142,3 @@ async def _replay(tx: Transaction, source_id: str, copies: Mapping[str, str], no
     await tally(tx, source, OUTBOX, weights(new))
     await freeze(tx, source, source_id, new, now)
     return replayed(found, new)
-
-
-async def _lane(db: Database, key: str) -> Lane:
-    row = await db.lanes.find_one({"_id": key})
-    return Lane(key=key) if row is None else msgspec.json.decode(row["doc"], type=Lane)
-
-
-async def _replace_lane(db: Database, old: Lane, new: Lane) -> bool:
-    """Whether `new` has taken the place of `old`: False if it was no longer there."""
-    row = {
-        "_id": new.key,
-        "revision": new.revision,
-        "doc": msgspec.json.encode(new),
-        "waits_until_at": new.waits_until_at,
-    }
-    if old.revision:
-        return (await db.lanes.replace_one({"_id": old.key, "revision": old.revision}, row)).matched_count == 1
-    try:
-        await db.lanes.insert_one(row)
-    except DuplicateKeyError:
-        return False
-    return True

@@ -6,11 +6,11 @@ import msgspec
 from pymongo.errors import BulkWriteError
 
 from trailhook.model import Counts, Lane, SourceTotals
-from trailhook.store.base import DAYS_KEPT_MIN, HOUR_S, MINUTE_S, MINUTES_KEPT_S, QUIET_S_MAX, STEPS_S, Sample
 from trailhook.store.mongo.engine import Database, Row, Transaction
 from trailhook.store.mongo.removal import delete_where
 from trailhook.store.mongo.rows import Part, struct
 from trailhook.store.mongo.sources import add_up, all_totals, as_totals, counts_in
+from trailhook.store.samples import DAYS_KEPT_MIN, HOUR_S, MINUTE_S, MINUTES_KEPT_S, QUIET_S_MAX, STEPS_S, Sample
 
 DAY_S = 86_400
 DUPLICATE_KEY = 11_000

@@ -1,7 +1,6 @@
 """How batches come to be and change state: the rows and the counts together."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import apsw
 import msgspec
@@ -10,6 +9,8 @@ from trailhook.errors import NotFound
 from trailhook.model import Batch, BatchKind, BatchState, NewBatch
 from trailhook.store.base import weight
 from trailhook.store.sqlite.rows import Due, rows, structs, tally, value
+
+ENDED = frozenset({BatchState.DELIVERED, BatchState.DISCARDED, BatchState.SPLIT})
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -66,22 +67,38 @@ def _insert(
     frozen_at: float,
     due_at: float,
 ) -> None:
-    for batch, (num, place) in zip(batches, places, strict=True):
-        db.execute(
-            """INSERT INTO batches (num, id, source, place, kind, type, sha256, body_bytes, wire_bytes, content_type,
-                content_encoding, count, first_event_at, last_event_at, parent, refusals, backfill, state, frozen_at,
-                due_at, available_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?, ?)""",
+    if not batches:
+        return
+    numbered = [(num, place, batch) for batch, (num, place) in zip(batches, places, strict=True)]
+    db.executemany(
+        """INSERT INTO batches (num, id, source, place, kind, type, sha256, body_bytes, wire_bytes, content_type,
+            content_encoding, count, first_event_at, last_event_at, parent, refusals, backfill, state, frozen_at,
+            due_at, available_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?, ?)""",
+        [
             (
                 *(num, batch.id, source, place, batch.kind, batch.type, batch.sha256, len(batch.body)),
                 *(batch.wire_bytes, batch.content_type, batch.content_encoding, batch.count),
                 *(batch.first_event_at, batch.last_event_at, batch.parent, batch.refusals, batch.backfill),
                 *(frozen_at, due_at, due_at),
-            ),
-        )
-        db.execute("INSERT INTO bodies (batch, body) VALUES (?, ?)", (num, batch.body))
-        db.execute("INSERT INTO columns (batch, columns) VALUES (?, ?)", (num, batch.columns))
-        tally(db, source, weight(BatchState.WAITING, batch.kind, batch.count, len(batch.body)))
+            )
+            for num, place, batch in numbered
+        ],
+    )
+    db.executemany("INSERT INTO bodies (batch, body) VALUES (?, ?)", [(num, batch.body) for num, _, batch in numbered])
+    db.executemany(
+        "INSERT INTO columns (batch, columns) VALUES (?, ?)", [(num, batch.columns) for num, _, batch in numbered]
+    )
+    changes: dict[str, int] = {}
+    for batch in batches:
+        add(changes, weight(BatchState.WAITING, batch.kind, batch.count, len(batch.body)))
+    tally(db, source, changes)
+
+
+def add(total: dict[str, int], more: Mapping[str, int]) -> None:
+    """Add up changes of totals."""
+    for name, number in more.items():
+        total[name] = total.get(name, 0) + number
 
 
 def move(db: apsw.Connection, batch: Kept, state: BatchState, *, due_at: float, now: float) -> None:
@@ -91,12 +108,18 @@ def move(db: apsw.Connection, batch: Kept, state: BatchState, *, due_at: float, 
         "UPDATE batches SET state = ?, due_at = ?, available_at = ?, settled_at = ?, token = 0 WHERE num = ?",
         (state, due_at, due_at, settled_at, batch.num),
     )
+    if changes := moved(batch, state):
+        tally(db, batch.source, changes)
+
+
+def moved(batch: Kept, state: BatchState) -> dict[str, int]:
+    """What changes in the totals when a batch comes into `state`."""
     if state is batch.state:
-        return
+        return {}
     changes = weight(state, batch.kind, batch.count, batch.body_bytes)
     for name, number in weight(batch.state, batch.kind, batch.count, batch.body_bytes).items():
         changes[name] = changes.get(name, 0) - number
-    tally(db, batch.source, changes)
+    return changes
 
 
 def listed(db: apsw.Connection, num: int) -> Batch:
@@ -107,14 +130,13 @@ def listed(db: apsw.Connection, num: int) -> Batch:
 
 def whole(db: apsw.Connection, num: int) -> Batch:
     """A batch with what is left of its body and columns."""
-    return listed(db, num).but(
-        body=_blob(value(db, "SELECT body FROM bodies WHERE batch = ?", (num,))),
-        columns=_blob(value(db, "SELECT columns FROM columns WHERE batch = ?", (num,))),
+    found = rows(
+        db,
+        """SELECT r.*, coalesce(b.body, x'') AS body, coalesce(c.columns, x'') AS columns FROM batch_rows r
+        LEFT JOIN bodies b ON b.batch = r.num LEFT JOIN columns c ON c.batch = r.num WHERE r.num = ?""",
+        (num,),
     )
-
-
-def _blob(content: Any) -> bytes:
-    return content or b""
+    return structs(Batch, found)[0]
 
 
 def due_nums(db: apsw.Connection, source: int, limit: int, due: Due) -> list[int]:

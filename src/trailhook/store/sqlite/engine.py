@@ -1,7 +1,9 @@
 """Two connections to one database file, each on its own thread: one writes in groups, one reads.
 
 A commit costs an fsync, so callers share it: whatever has queued up while the last group was committed becomes the
-next group, each caller's work in a savepoint of its own within one transaction. A group of leases goes without.
+next group, each caller's work in a savepoint of its own within one transaction. A group of leases goes without. Every
+statement lets go of the interpreter's lock and waits to have it back, so that few statements are worth more than fast
+ones.
 """
 
 import asyncio
@@ -96,6 +98,8 @@ class Writer:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
+        self._durable: bool | None = None
+        """What the next commit waits for; None: not known."""
         self._asks: SimpleQueue[_Ask | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="store-write", daemon=True)
         self._thread.start()
@@ -153,12 +157,18 @@ class Writer:
 
     def _synchronize(self, durable: bool) -> None:
         """SQLite takes this between transactions only."""
-        self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        if durable is not self._durable:
+            self._durable = None
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
 
     def _transaction(self, works: list[Work]) -> list[tuple[Any, Exception | None]]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            outcomes = [self._one(work) for work in works]
+            if len(works) == 1:  # what it raises undoes the transaction, which holds nothing else
+                outcomes: list[tuple[Any, Exception | None]] = [(works[0](self._db), None)]
+            else:
+                outcomes = [self._one(work) for work in works]
             self._db.execute("COMMIT")
         finally:
             if self._db.in_transaction:

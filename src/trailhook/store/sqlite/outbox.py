@@ -1,26 +1,17 @@
-"""The way out: leasing and settling batches, listing them, and the lanes they go by."""
+"""The way out: batches and their lanes. What sending asks for is in `sending`."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 import apsw
 import msgspec
 
-from trailhook.errors import Conflict, LeaseLost
+from trailhook.errors import Conflict
 from trailhook.model import Attempt, Batch, BatchState, Lane
-from trailhook.store.base import Replayed, Settlement
+from trailhook.store.base import Plan, Replayed, Settlement, Turn
 from trailhook.store.replays import copied, replayed
-from trailhook.store.sqlite.batches import (
-    Kept,
-    due_nums,
-    first_num,
-    freeze,
-    freeze_children,
-    kept,
-    listed,
-    move,
-    whole,
-)
-from trailhook.store.sqlite.rows import Due, Part, next_tokens, source_num, tuples, value
+from trailhook.store.sqlite.batches import freeze, kept, listed, move, whole
+from trailhook.store.sqlite.rows import Part, source_num, tuples, value
+from trailhook.store.sqlite.sending import change_lane, lane_of, lease_batches, settle, settle_and_lease
 
 
 class SqliteOutbox(Part):
@@ -29,10 +20,17 @@ class SqliteOutbox(Part):
     async def lease_batches(
         self, source_id: str, *, limit: int, lease_s: float, ordered: bool = False
     ) -> Sequence[Batch]:
-        return await self._lease(_lease_batches, source_id, limit, lease_s, ordered, self._due())
+        return await self._lease(lease_batches, source_id, limit, lease_s, self._due(), ordered=ordered)
 
     async def settle(self, batch: Batch, settlement: Settlement) -> None:
-        await self._write(_settle, batch, settlement, self._clock.now(), keep_bodies=self._limits.keep_bodies)
+        await self._write(settle, batch, settlement, self._clock.now(), keep_bodies=self._limits.keep_bodies)
+
+    async def settle_and_lease(
+        self, source_id: str, settlements: Sequence[tuple[Batch, Settlement]], plan: Plan, *, lease_s: float
+    ) -> Turn:
+        ask = self._write if settlements else self._lease
+        keep_bodies = self._limits.keep_bodies
+        return await ask(settle_and_lease, source_id, settlements, plan, lease_s, self._due(), keep_bodies=keep_bodies)
 
     async def batch(self, batch_id: str) -> Batch:
         return await self._read(_batch, batch_id)
@@ -58,67 +56,7 @@ class SqliteOutbox(Part):
         return await self._read(lane_of, key)
 
     async def change_lane(self, key: str, change: Callable[[Lane], Lane]) -> Lane:
-        return await self._write(_change_lane, key, change)
-
-
-def _lease_batches(
-    db: apsw.Connection, source_id: str, limit: int, lease_s: float, ordered: bool, due: Due
-) -> list[Batch]:
-    source = value(db, "SELECT num FROM sources WHERE id = ?", (source_id,))
-    nums = first_num(db, source, due) if ordered else due_nums(db, source, limit, due)
-    if not nums:
-        return []
-    db.executemany(
-        """UPDATE batches SET uncertain = max(uncertain, token <> 0), token = ?, available_at = ? WHERE num = ?""",
-        [(token, due.now + lease_s, num) for token, num in zip(next_tokens(db, len(nums)), nums, strict=True)],
-    )
-    return [whole(db, num) for num in nums]
-
-
-def _settle(db: apsw.Connection, batch: Batch, settlement: Settlement, now: float, *, keep_bodies: bool) -> None:
-    held = value(db, "SELECT 1 FROM batches WHERE num = ? AND id = ? AND token = ?", (batch.num, batch.id, batch.token))
-    if held is None or batch.token == 0:
-        raise LeaseLost("somebody else holds this delivery now, or it has ended")
-    row = kept(db, batch.id)
-    due_at = settlement.due_at
-    if settlement.attempt is None:
-        due_at = max(due_at, row.due_at)
-    else:
-        _record_attempt(db, row, settlement, settlement.attempt)
-    move(db, row, settlement.state, due_at=due_at, now=now)
-    if settlement.state is BatchState.SPLIT:
-        freeze_children(db, row, settlement.children, now)
-        _drop_body(db, row, keep_bodies=keep_bodies)
-    elif settlement.state is BatchState.DELIVERED:
-        _delivered(db, row, keep_bodies=keep_bodies)
-
-
-def _record_attempt(db: apsw.Connection, row: Kept, settlement: Settlement, attempt: Attempt) -> None:
-    db.execute("INSERT INTO attempts (batch, doc) VALUES (?, ?)", (row.num, msgspec.json.encode(attempt)))
-    db.execute(
-        """UPDATE batches SET attempts = attempts + 1, refusals = ?, uncertain = max(uncertain, ?),
-            held_mark_s = iif(first_attempt_at IS NULL, ?, held_mark_s),
-            first_attempt_at = coalesce(first_attempt_at, ?), last_class = ?, last_error = ?
-        WHERE num = ?""",
-        (
-            *(settlement.refusals, settlement.uncertain, settlement.held_mark_s),
-            *(attempt.started_at, attempt.outcome, attempt.error, row.num),
-        ),
-    )
-
-
-def _drop_body(db: apsw.Connection, row: Kept, *, keep_bodies: bool) -> None:
-    if not keep_bodies:
-        db.execute("DELETE FROM bodies WHERE batch = ?", (row.num,))
-
-
-def _delivered(db: apsw.Connection, row: Kept, *, keep_bodies: bool) -> None:
-    _drop_body(db, row, keep_bodies=keep_bodies)
-    if row.last_event_at > 0:
-        db.execute(
-            "UPDATE totals SET last_sent_event_at = max(coalesce(last_sent_event_at, ?1), ?1) WHERE source = ?2",
-            (row.last_event_at, row.source),
-        )
+        return await self._write(change_lane, key, change)
 
 
 def _batch(db: apsw.Connection, batch_id: str) -> Batch:
@@ -155,7 +93,8 @@ def _discard(db: apsw.Connection, batch_id: str, now: float, *, keep_bodies: boo
     if row.state not in (BatchState.WAITING, BatchState.DEAD):
         raise Conflict(f"only a delivery that waits or is a dead letter can be discarded, this one is {row.state}")
     move(db, row, BatchState.DISCARDED, due_at=row.due_at, now=now)
-    _drop_body(db, row, keep_bodies=keep_bodies)
+    if not keep_bodies:
+        db.execute("DELETE FROM bodies WHERE batch = ?", (row.num,))
     return listed(db, row.num)
 
 
@@ -178,23 +117,3 @@ def _replay(db: apsw.Connection, source_id: str, copies: Mapping[str, str], now:
     new = copied(source_id, found, copies)
     freeze(db, source, new, now)
     return replayed(found, new)
-
-
-def lane_of(db: apsw.Connection, key: str) -> Lane:
-    """The lane, or a new one."""
-    doc = value(db, "SELECT doc FROM lanes WHERE key = ?", (key,))
-    return Lane(key=key) if doc is None else msgspec.json.decode(doc, type=Lane)
-
-
-def _change_lane(db: apsw.Connection, key: str, change: Callable[[Lane], Lane]) -> Lane:
-    old = lane_of(db, key)
-    new = change(old)
-    if new is old:
-        return old
-    new = new.but(revision=old.revision + 1)
-    db.execute(
-        """INSERT INTO lanes (key, doc, waits_until_at) VALUES (?, ?, ?)
-        ON CONFLICT DO UPDATE SET doc = excluded.doc, waits_until_at = excluded.waits_until_at""",
-        (key, msgspec.json.encode(new), new.waits_until_at),
-    )
-    return new

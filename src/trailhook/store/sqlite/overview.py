@@ -7,9 +7,9 @@ import apsw
 
 from trailhook.errors import NotFound
 from trailhook.model import Counts, Lane, SourceTotals
-from trailhook.store.base import DAYS_KEPT_MIN, HOUR_S, MINUTE_S, MINUTES_KEPT_S, QUIET_S_MAX, STEPS_S, Sample
-from trailhook.store.sqlite.outbox import lane_of
+from trailhook.store.samples import DAYS_KEPT_MIN, HOUR_S, MINUTE_S, MINUTES_KEPT_S, QUIET_S_MAX, STEPS_S, Sample
 from trailhook.store.sqlite.rows import Part, rows, value
+from trailhook.store.sqlite.sending import lane_of
 from trailhook.store.sqlite.sources import totals_of
 
 DAY_S = 86_400

@@ -77,6 +77,14 @@ def _source(db: apsw.Connection, source_id: str) -> Source:
     return msgspec.json.decode(doc, type=Source)
 
 
+def numbered(db: apsw.Connection, source_id: str) -> tuple[int, Source]:
+    """A source and its short number. Raises `NotFound`."""
+    row = db.execute("SELECT num, doc FROM sources WHERE id = ? AND doc IS NOT NULL", (source_id,)).fetchone()
+    if row is None:
+        raise NotFound("no such source")
+    return row[0], msgspec.json.decode(row[1], type=Source)
+
+
 def _sources(db: apsw.Connection) -> list[Source]:
     docs = db.execute("SELECT doc FROM sources WHERE doc IS NOT NULL ORDER BY created_at, num")
     return [msgspec.json.decode(doc, type=Source) for (doc,) in docs]
