@@ -1,7 +1,6 @@
 """A process of Trailhook: everything in one, or one of the halves, of which there may be any number."""
 
 import asyncio
-import gc
 import logging
 import random
 import signal
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 import uvicorn
 from fastapi import FastAPI
 
+from trailhook import memory
 from trailhook.api.server import create_probes
 from trailhook.app import Parts, build, jobs
 from trailhook.clock import SystemClock
@@ -23,9 +23,6 @@ from trailhook.settings import Settings
 from trailhook.web.server import create_site
 
 log = logging.getLogger(__name__)
-
-GARBAGE_OBJECTS = 20_000
-"""How many containers are made before cycles among them are looked for; Python looks after 700."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +70,7 @@ async def serve(
     stop = asyncio.Event()
     async with build(settings, clock=SystemClock(), announce=announce, first_token=role.api) as built:
         parts = fit(built)
-        _spare_the_collector()
+        memory.settle()
         server, listener = _server(create_site(parts) if role.api else create_probes(parts), settings)
         with listener, _stopped_by_signals(stop):
             announce(f"Trailhook listens on {_address(settings, listener)}")
@@ -104,12 +101,6 @@ def _check_shared(settings: Settings) -> None:
             f"{' and '.join(missing)} must be set: the api and the workers meet only there "
             "(`trailhook serve` is the process that needs neither)"
         )
-
-
-def _spare_the_collector() -> None:
-    """Have the collector of cycles look at less, and less often: records make none, and it took a tenth of the time."""
-    gc.freeze()
-    gc.set_threshold(GARBAGE_OBJECTS)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -133,7 +133,9 @@ class Settings:
         6_000, "Records in one intake transaction of a large unit; twice as many take some 40 MB more.", least=1
     )
     group_units_max: int = _setting(200, "Units read together in one intake transaction.", least=1)
-    group_bytes_max: int = _setting(2 * MIB, "Their listed (compressed) bytes.", least=1)
+    group_bytes_max: int = _setting(
+        MIB, "Their listed (compressed) bytes; two groups are under way, and some ten times as much in memory.", least=1
+    )
     record_bytes_max: int = _setting(2 * MIB, "Largest record; CloudTrail's limit is 256 KB.", least=KIB)
     bad_records_max: int = _setting(
         10_000, "Bad records one unit may have; beyond it the unit as a whole goes to quarantine.", least=0

@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "trailhook"
 
 LAYERS = (
-    frozenset({"__init__", "model", "errors", "settings", "clock", "conditions", "silence", "cloudtrail", "body"}),
+    frozenset(
+        {"__init__", "model", "errors", "settings", "clock", "memory", "conditions", "silence", "cloudtrail", "body"}
+    ),
     frozenset(
         {"sources", "intake", "delivery", "store", "queue", "search", "security"}
         | {"net", "notify", "notify_elsewhere", "telemetry", "tracing", "tracing_otlp"}

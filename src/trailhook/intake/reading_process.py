@@ -2,7 +2,6 @@
 and output. It opens no store, knows no credentials, and ends when the other one does, however that ends.
 """
 
-import gc
 import logging
 import os
 import signal
@@ -11,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from trailhook import memory
 from trailhook.body import LaidOut
 from trailhook.intake import pipe
 from trailhook.intake.harvest import Harvest, Terms, freeze
@@ -21,8 +21,6 @@ from trailhook.telemetry import configure_logging
 
 log = logging.getLogger(__name__)
 
-GARBAGE_OBJECTS = 20_000
-"""As in a whole process: records make no cycles to be looked for."""
 _START: Final = msgspec.msgpack.Decoder(pipe.Start)
 _REQUEST: Final = msgspec.msgpack.Decoder(pipe.Request)
 
@@ -65,8 +63,7 @@ def main() -> None:
     start = _START.decode(first)
     configure_logging(Settings(log_level=start.log_level, log_format=start.log_format), sys.stderr)
     reading = _Reading(start)
-    gc.freeze()
-    gc.set_threshold(GARBAGE_OBJECTS)
+    memory.settle()
     try:
         while (encoded := pipe.receive(requests)) is not None:
             if (answer := reading.answer(_REQUEST.decode(encoded))) is not None:
