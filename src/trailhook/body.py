@@ -43,8 +43,8 @@ def new_batch_id(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> 
 
 
 class LaidOut:
-    """Bodies just frozen, as they were laid out, so that a first attempt need not inflate what was compressed a moment
-    before. It holds the newest of them, `bytes_max` at most; a body that it has not costs time, and nothing else.
+    """Bodies just frozen, as they go over the wire, so that a first attempt need not read and inflate what was stored
+    a moment before. It holds the newest of them, `bytes_max` at most; a body that it has not costs time and no more.
     """
 
     def __init__(self, bytes_max: int) -> None:
@@ -52,6 +52,10 @@ class LaidOut:
         self._bytes = 0
         self._bodies: dict[bytes, bytes] = {}
         self._lock = threading.Lock()
+
+    def holds(self, sha256: bytes) -> bool:
+        """Whether it has the body whose stored bytes have this hash, at the moment. From any thread."""
+        return sha256 in self._bodies
 
     def keep(self, sha256: bytes, plain: bytes) -> None:
         """Hold the body whose stored bytes have this hash. From any thread."""
@@ -123,13 +127,10 @@ def plain(stored: bytes) -> bytes:
         raise Invalid("body_altered", f"a stored body cannot be inflated: {error}") from error
 
 
-def wire(batch: NewBatch, laid_out: LaidOut | None = None) -> bytes:
-    """What travels, the same bytes at every attempt. Raises `Invalid` (`body_altered`) as `inflated` does, unless they
-    were `laid_out` a moment ago and need not come from what was stored.
-    """
+def wire(batch: NewBatch) -> bytes:
+    """What travels, the same bytes at every attempt. Raises `Invalid` (`body_altered`) as `inflated` does."""
     if not batch.content_encoding:
-        held = laid_out.take(batch) if laid_out else None
-        return inflated(batch) if held is None else held
+        return inflated(batch)
     _check(batch)
     return batch.body
 
@@ -222,8 +223,8 @@ def _batch(
     plain = b"".join([head, parts[0], *between, tail])
     stored = _gzip(plain)
     sha256 = hashlib.sha256(stored).digest()
-    if laid_out and not content_encoding:
-        laid_out.keep(sha256, plain)
+    if laid_out:
+        laid_out.keep(sha256, stored if content_encoding else plain)
     return NewBatch(
         id=batch_id,
         body=stored,

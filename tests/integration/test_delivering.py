@@ -15,11 +15,11 @@ from support.store_values import a_source, freeze
 from trailhook import body
 from trailhook.app import Parts
 from trailhook.delivery.deliver import Deliverer
-from trailhook.errors import StoreUnavailable
+from trailhook.errors import NotFound, StoreUnavailable
 from trailhook.model import Batch, BatchKind, BatchState, Counts
 from trailhook.net.base import Answer, Request, Transport
 from trailhook.security.secrets import new_signing_secret
-from trailhook.store.base import Plan, Settlement, Store, Turn
+from trailhook.store.base import Held, Plan, Settlement, Store, Turn
 
 BATCHES = 6
 SHUTDOWN_S = 0.2
@@ -40,11 +40,11 @@ class Trips:
         return
 
     async def settle_and_lease(
-        self, source_id: str, settlements: Sequence[tuple[Batch, Settlement]], plan: Plan, *, lease_s: float
+        self, source_id: str, settlements: Sequence[tuple[Batch, Settlement]], plan: Plan, *, lease_s: float, held: Held
     ) -> Turn:
         self.number += 1
         await self.before(self.number)
-        return await self._store.settle_and_lease(source_id, settlements, plan, lease_s=lease_s)
+        return await self._store.settle_and_lease(source_id, settlements, plan, lease_s=lease_s, held=held)
 
 
 class Receiver:
@@ -52,6 +52,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.bodies: list[bytes] = []
         self.answering: Callable[[int], Awaitable[int]] = self._well
 
     async def _well(self, _: int) -> int:
@@ -59,6 +60,7 @@ class Receiver:
 
     async def send(self, request: Request) -> Answer:
         self.sent.append(dict(request.headers)["webhook-id"])
+        self.bodies.append(request.body)
         return Answer(status=await self.answering(len(self.sent)), headers=[], body=b"")
 
 
@@ -66,6 +68,7 @@ class Delivering:
     """A source with batches `b1`, `b2`, …, each of one event, on its way."""
 
     def __init__(self, parts: Parts) -> None:
+        self.laid_out = body.LaidOut(10_000)
         self.store = parts.store
         self.trips = Trips(parts.store)
         self.receiver = Receiver()
@@ -78,6 +81,7 @@ class Delivering:
             clock=parts.clock,
             metrics=parts.metrics,
             rng=random.Random(1),
+            laid_out=self.laid_out,
         )
 
     async def _tell(self, _: str) -> None:
@@ -239,6 +243,39 @@ async def test_a_batch_that_nobody_may_probe_with_is_handed_back(delivering: Del
         return await claim(key, change)
 
     delivering.trips.change_lane = too_late  # type: ignore[attr-defined]
-    await delivering.deliverer.run("s1")
+    with pytest.raises(NotFound):  # of the next trip, once the batches are let go
+        await delivering.deliverer.run("s1")
     assert delivering.receiver.sent == []
     assert len(await delivering.store.lease_batches("s1", limit=9, lease_s=60.0)) == BATCHES
+
+
+async def test_what_was_laid_out_is_sent_and_what_is_held_no_longer_is_read_late(delivering: Delivering) -> None:
+    laid_out = b"as it was laid out"
+    kept, dropped = [(await delivering.store.batch(name)).sha256 for name in ("b1", "b2")]
+    delivering.laid_out.keep(kept, laid_out)
+    delivering.laid_out.keep(dropped, b"not for long")
+
+    async def before(_: int) -> None:  # between the lease, which leaves the body out, and the request
+        delivering.laid_out.holds = lambda sha256: sha256 in (kept, dropped)  # type: ignore[method-assign]
+        delivering.laid_out.take(await delivering.store.batch("b2"))
+
+    delivering.trips.before = before
+    await delivering.deliverer.run("s1")
+    bodies = dict(zip(delivering.receiver.sent, delivering.receiver.bodies, strict=True))
+    assert (bodies["b1"], bodies["b2"]) == (laid_out, b'{"type":"x","data":"b2"}')
+    assert await delivering.states() == "dddddd"
+
+
+async def test_a_batch_whose_body_has_gone_with_its_source_is_not_sent(delivering: Delivering) -> None:
+    delivering.laid_out.holds = lambda sha256: True  # type: ignore[method-assign]
+    turned = delivering.trips.settle_and_lease
+
+    async def then_removed(*args: Any, **kwargs: Any) -> Turn:
+        turn = await turned(*args, **kwargs)
+        await delivering.store.remove_source("s1")
+        return turn
+
+    delivering.trips.settle_and_lease = then_removed  # type: ignore[method-assign]
+    with pytest.raises(NotFound):  # of the next trip, once the batches are let go
+        await delivering.deliverer.run("s1")
+    assert delivering.receiver.sent == []

@@ -17,9 +17,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from trailhook import body
 from trailhook.clock import Clock
 from trailhook.conditions import NEEDS_ATTENTION
-from trailhook.delivery import breaker, settle, sign
-from trailhook.delivery.headers import AGENT, kept_of_request, of_batch
+from trailhook.delivery import breaker, settle
+from trailhook.delivery.headers import kept_of_request
 from trailhook.delivery.outcome import Outcome, Verdict, judge
+from trailhook.delivery.outgoing import Outgoing
 from trailhook.errors import Invalid, KeyUnavailable, LeaseLost, TrailhookError
 from trailhook.model import Attempt, Batch, BatchKind, BatchState, Condition, Lane, NewBatch, Source, Value
 from trailhook.net.base import Answer, Request, Transport
@@ -27,7 +28,7 @@ from trailhook.security.secrets import SourceSecrets
 from trailhook.settings import Settings
 from trailhook.store.base import Settlement, Store, Turn
 from trailhook.telemetry import Metrics
-from trailhook.tracing import UNTRACED, Span, Tracing, header
+from trailhook.tracing import UNTRACED, Tracing
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,8 @@ class Deliverer:
         self._clock = clock
         self._metrics = metrics
         self._rng = rng
-        self._laid_out = laid_out
+        self._laid_out = laid_out or body.LaidOut(0)
+        self._outgoing = Outgoing(store, self._laid_out, secrets, settings, clock)
         self._tracing = tracing
 
     async def run(self, source_id: str) -> None:
@@ -159,7 +161,9 @@ class Deliverer:
             return lane, 0 if in_flight is None else self._room(source, lane, now) - in_flight
 
         settlements = [(each.batch, each.settlement) for each in taken]
-        turn = await self._store.settle_and_lease(source_id, settlements, plan, lease_s=self._settings.batch_lease_s)
+        turn = await self._store.settle_and_lease(
+            source_id, settlements, plan, lease_s=self._settings.batch_lease_s, held=self._laid_out.holds
+        )
         for each in taken:
             self._settled(each.batch, None if each.batch.id in turn.lost else each.settlement)
             if each.source.lane != turn.source.lane:  # the callback was changed under the request
@@ -197,7 +201,8 @@ class Deliverer:
 
         Raises `KeyUnavailable`.
         """
-        return await self._send(self._request(source, notice, attempt=1), self._secrets.headers(source))
+        request = self._outgoing.request(source, notice, body.wire(notice), attempt=1)
+        return await self._send(request, self._secrets.headers(source))
 
     # ------------------------------------------------------------------------------------------- one delivery
 
@@ -210,9 +215,12 @@ class Deliverer:
             return await self._settle(batch, Settlement(state=BatchState.WAITING))
         span = self._tracing.attempt(batch)
         try:
-            request = self._request(source, batch, attempt=batch.attempts + 1, span=span)
+            wire = await self._outgoing.wire(batch)
+            request = self._outgoing.request(source, batch, wire, attempt=batch.attempts + 1, span=span)
         except Invalid as error:
             return await self._bury(batch, str(error))
+        except LeaseLost:
+            return self._settled(batch, None)
         except KeyUnavailable as error:
             log.error("cannot sign: %s", error, extra={"source": source.id, "batch": batch.id})
             return await self._settle(batch, Settlement(state=BatchState.WAITING, due_at=self._clock.now() + 60.0))
@@ -234,33 +242,17 @@ class Deliverer:
         self._metrics.attempt(source.id, verdict.outcome, took_s)
         self._tracing.attempted(span, batch, attempt)
         if verdict.outcome is Outcome.DELIVERED:
-            settlement = self._settlement(source, batch, verdict, turn.lane, attempt)
+            settlement = await self._settlement(source, batch, verdict, turn.lane, attempt)
             return _Taken(source=source, batch=batch, verdict=verdict, settlement=settlement)
         lane, turned = await self._move_lane(source, verdict)
-        state = await self._settle(batch, self._settlement(source, batch, verdict, lane, attempt))
+        try:
+            settlement = await self._settlement(source, batch, verdict, lane, attempt)
+            state = await self._settle(batch, settlement)
+        except LeaseLost:
+            state = self._settled(batch, None)
         if turned:
             await self._tell(source.id)
         return state
-
-    def _request(self, source: Source, batch: NewBatch, *, attempt: int, span: Span | None = None) -> Request:
-        wire = body.wire(batch, self._laid_out)
-        own = self._secrets.headers(source)
-        headers = [
-            *of_batch(batch, source.id, attempt),
-            AGENT,
-            *sign.headers(batch.id, wire, self._clock.now(), self._secrets.signing(source, self._clock.now())),
-            *header(span, own),
-            *own.items(),
-        ]
-        return Request(
-            method="POST",
-            url=source.callback_url,
-            headers=headers,
-            body=wire,
-            body_bytes_max=self._settings.answer_bytes_max,
-            deadline_s=self._settings.callback_timeout_s,
-            ca_certificate=source.ca_certificate,
-        )
 
     async def _send(self, request: Request, headers: Mapping[str, str]) -> Verdict:
         result: Answer | TrailhookError
@@ -284,7 +276,10 @@ class Deliverer:
         lane = await self._store.change_lane(source.lane, change)
         return lane, lane.condition.state != before
 
-    def _settlement(self, source: Source, batch: Batch, verdict: Verdict, lane: Lane, attempt: Attempt) -> Settlement:
+    async def _settlement(
+        self, source: Source, batch: Batch, verdict: Verdict, lane: Lane, attempt: Attempt
+    ) -> Settlement:
+        """Raises `LeaseLost`."""
         now = self._clock.now()
         held_s = source.paused_total_s + breaker.held_s(lane, now)
         decision = settle.decide(
@@ -299,7 +294,8 @@ class Deliverer:
         )
         children: Sequence[NewBatch] = ()
         if decision.state is BatchState.SPLIT:
-            halves = body.halve(batch, source_id=source.id, ids=(body.new_batch_id(), body.new_batch_id()))
+            whole = await self._outgoing.whole(batch)
+            halves = body.halve(whole, source_id=source.id, ids=(body.new_batch_id(), body.new_batch_id()))
             children = [half.but(refusals=settle.child_refusals(decision, half.count)) for half in halves]
         return Settlement(
             state=decision.state,

@@ -97,6 +97,15 @@ Plan = Callable[[Source, Lane], tuple[Lane, int]]
 and how many batches to lease. It is pure and may be called more than once; what it raises goes to the caller."""
 
 
+Held = Callable[[bytes], bool]
+"""Whether a body is at hand and need not be read, by its hash."""
+
+
+def nothing_held(_: bytes) -> bool:
+    """Every body is to be read."""
+    return False
+
+
 class Turn(Value, frozen=True, kw_only=True):
     """What may be sent next for a source, all of it as of one moment."""
 
@@ -328,7 +337,13 @@ class Outbox(BatchLists, Protocol):
         """
 
     async def settle_and_lease(
-        self, source_id: str, settlements: Sequence[tuple[Batch, Settlement]], plan: Plan, *, lease_s: float
+        self,
+        source_id: str,
+        settlements: Sequence[tuple[Batch, Settlement]],
+        plan: Plan,
+        *,
+        lease_s: float,
+        held: Held = nothing_held,
     ) -> Turn:
         """`settle` batches of one source, `change_lane` and `lease_batches` (ordered if the source is) as `plan` says,
         in one transaction: whoever sends needs one trip for the end of some batches and the beginning of others.
@@ -336,7 +351,7 @@ class Outbox(BatchLists, Protocol):
         A lease that was lost keeps nothing else from happening: it is in `Turn.lost`. It leases what `plan` allows for
         the source and the lane as they are in this transaction, so of a source paused before it nothing. Raises
         `NotFound` if the source is gone; nothing has happened then. With nothing to settle it is a lease, and as
-        durable as one.
+        durable as one. The batches come without columns, and without the bodies that are `held`.
         """
 
     async def batch(self, batch_id: str) -> Batch:

@@ -182,7 +182,12 @@ def listed(row: Row) -> Batch:
 
 async def whole(db: Database, rows: Sequence[Row]) -> list[Batch]:
     """Batches with what is left of their bodies and columns."""
-    wanted = {"_id": {"$in": [row["_id"] for row in rows]}}
-    bodies = {each["_id"]: each["body"] async for each in db.bodies.find(wanted)}
-    columns = {each["_id"]: each["columns"] async for each in db.columns.find(wanted)}
+    nums = [row["_id"] for row in rows]
+    bodies = await bodies_of(db, nums)
+    columns = {each["_id"]: each["columns"] async for each in db.columns.find({"_id": {"$in": nums}})}
     return [listed(row).but(body=bodies.get(row["_id"], b""), columns=columns.get(row["_id"], b"")) for row in rows]
+
+
+async def bodies_of(db: Database, nums: Sequence[int]) -> dict[int, bytes]:
+    """The bodies of batches, by their numbers: of those that have one."""
+    return {each["_id"]: each["body"] async for each in db.bodies.find({"_id": {"$in": nums}})}

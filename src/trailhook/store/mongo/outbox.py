@@ -6,8 +6,8 @@ import msgspec
 
 from trailhook.errors import Conflict, NotFound
 from trailhook.model import Attempt, Batch, BatchState, Lane
-from trailhook.store.base import Plan, Replayed, Settlement, Turn
-from trailhook.store.mongo.batches import KEPT, freeze, in_state, kept, listed, move, weights, whole
+from trailhook.store.base import Held, Plan, Replayed, Settlement, Turn, nothing_held
+from trailhook.store.mongo.batches import KEPT, bodies_of, freeze, in_state, kept, listed, move, weights, whole
 from trailhook.store.mongo.engine import Database, Row, Transaction
 from trailhook.store.mongo.rows import OUTBOX, Part, gone, live_num, source_num, tally
 from trailhook.store.mongo.sending import lane_of, lease_batches, replace_lane, settle, settle_and_lease
@@ -21,23 +21,25 @@ class MongoOutbox(Part):
         self, source_id: str, *, limit: int, lease_s: float, ordered: bool = False
     ) -> Sequence[Batch]:
         leased = await self._write(lease_batches, source_id, limit, lease_s, self._due(), ordered=ordered)
-        return await self._whole(leased)
+        return await self._ask(whole, leased) if leased else []
 
     async def settle(self, batch: Batch, settlement: Settlement) -> None:
         await self._write(settle, batch, settlement, self._clock.now(), keep_bodies=self._limits.keep_bodies)
 
     async def settle_and_lease(
-        self, source_id: str, settlements: Sequence[tuple[Batch, Settlement]], plan: Plan, *, lease_s: float
+        self,
+        source_id: str,
+        settlements: Sequence[tuple[Batch, Settlement]],
+        plan: Plan,
+        *,
+        lease_s: float,
+        held: Held = nothing_held,
     ) -> Turn:
         keep_bodies = self._limits.keep_bodies
         turn, leased = await self._write(
             settle_and_lease, source_id, settlements, plan, lease_s, self._due(), keep_bodies=keep_bodies
         )
-        return turn.but(batches=await self._whole(leased))
-
-    async def _whole(self, leased: Sequence[Row]) -> Sequence[Batch]:
-        found = await self._ask(whole, leased) if leased else []
-        return [batch for batch in found if batch.body]  # without: the source was removed meanwhile
+        return turn.but(batches=await self._ask(_to_send, leased, held))
 
     async def batch(self, batch_id: str) -> Batch:
         return await self._ask(_batch, batch_id)
@@ -71,6 +73,14 @@ class MongoOutbox(Part):
             new = new.but(revision=old.revision + 1)
             if await self._ask(replace_lane, old, new):
                 return new
+
+
+async def _to_send(db: Database, leased: Sequence[Row], held: Held) -> list[Batch]:
+    batches = [listed(row) for row in leased]
+    unread = [batch.num for batch in batches if not held(batch.sha256)]
+    bodies = await bodies_of(db, unread) if unread else {}
+    gone = set(unread).difference(bodies)  # with its source, which was removed meanwhile
+    return [batch.but(body=bodies.get(batch.num, b"")) for batch in batches if batch.num not in gone]
 
 
 async def _visible(db: Database, batch_id: str) -> Row:

@@ -139,6 +139,12 @@ def whole(db: apsw.Connection, num: int) -> Batch:
     return structs(Batch, found)[0]
 
 
+def body_of(db: apsw.Connection, num: int) -> bytes:
+    """What is left of a batch's body."""
+    body: bytes | None = value(db, "SELECT body FROM bodies WHERE batch = ?", (num,))
+    return body or b""
+
+
 def due_nums(db: apsw.Connection, source: int, limit: int, due: Due) -> list[int]:
     """The first batches of the order that wait and are due."""
     found = db.execute(

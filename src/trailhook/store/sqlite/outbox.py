@@ -7,7 +7,7 @@ import msgspec
 
 from trailhook.errors import Conflict
 from trailhook.model import Attempt, Batch, BatchState, Lane
-from trailhook.store.base import Plan, Replayed, Settlement, Turn
+from trailhook.store.base import Held, Plan, Replayed, Settlement, Turn, nothing_held
 from trailhook.store.replays import copied, replayed
 from trailhook.store.sqlite.batches import freeze, kept, listed, move, whole
 from trailhook.store.sqlite.rows import Part, source_num, tuples, value
@@ -26,11 +26,19 @@ class SqliteOutbox(Part):
         await self._write(settle, batch, settlement, self._clock.now(), keep_bodies=self._limits.keep_bodies)
 
     async def settle_and_lease(
-        self, source_id: str, settlements: Sequence[tuple[Batch, Settlement]], plan: Plan, *, lease_s: float
+        self,
+        source_id: str,
+        settlements: Sequence[tuple[Batch, Settlement]],
+        plan: Plan,
+        *,
+        lease_s: float,
+        held: Held = nothing_held,
     ) -> Turn:
         ask = self._write if settlements else self._lease
         keep_bodies = self._limits.keep_bodies
-        return await ask(settle_and_lease, source_id, settlements, plan, lease_s, self._due(), keep_bodies=keep_bodies)
+        return await ask(
+            settle_and_lease, source_id, settlements, plan, lease_s, self._due(), held, keep_bodies=keep_bodies
+        )
 
     async def batch(self, batch_id: str) -> Batch:
         return await self._read(_batch, batch_id)

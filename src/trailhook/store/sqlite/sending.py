@@ -8,8 +8,19 @@ import msgspec
 
 from trailhook.errors import LeaseLost
 from trailhook.model import Batch, BatchState, Lane
-from trailhook.store.base import Plan, Settlement, Turn
-from trailhook.store.sqlite.batches import ENDED, Kept, add, due_nums, first_num, freeze_children, moved, whole
+from trailhook.store.base import Held, Plan, Settlement, Turn
+from trailhook.store.sqlite.batches import (
+    ENDED,
+    Kept,
+    add,
+    body_of,
+    due_nums,
+    first_num,
+    freeze_children,
+    listed,
+    moved,
+    whole,
+)
 from trailhook.store.sqlite.rows import Due, next_tokens, rows, structs, tally, value
 from trailhook.store.sqlite.sources import numbered
 
@@ -23,6 +34,7 @@ def settle_and_lease(
     plan: Plan,
     lease_s: float,
     due: Due,
+    held: Held,
     *,
     keep_bodies: bool,
 ) -> Turn:
@@ -32,8 +44,13 @@ def settle_and_lease(
     before = lane_of(db, source.lane)
     after, limit = plan(source, before)
     lane = replace_lane(db, before, after)
-    batches = lease(db, num, limit, lease_s, due, ordered=source.delivery.ordered) if limit > 0 else []
-    return Turn(source=source, lane=lane, batches=batches, lost=lost)
+    nums = lease(db, num, limit, lease_s, due, ordered=source.delivery.ordered) if limit > 0 else []
+    return Turn(source=source, lane=lane, batches=[_to_send(db, each, held) for each in nums], lost=lost)
+
+
+def _to_send(db: apsw.Connection, num: int, held: Held) -> Batch:
+    batch = listed(db, num)
+    return batch if held(batch.sha256) else batch.but(body=body_of(db, num))
 
 
 # -------------------------------------------------------------------------------------------------------- lease
@@ -44,11 +61,11 @@ def lease_batches(
 ) -> list[Batch]:
     """See `store.base.Outbox`."""
     num = value(db, "SELECT num FROM sources WHERE id = ?", (source_id,))
-    return lease(db, num, limit, lease_s, due, ordered=ordered)
+    return [whole(db, each) for each in lease(db, num, limit, lease_s, due, ordered=ordered)]
 
 
-def lease(db: apsw.Connection, source: int, limit: int, lease_s: float, due: Due, *, ordered: bool) -> list[Batch]:
-    """Up to `limit` batches that are due, each under a token of its own."""
+def lease(db: apsw.Connection, source: int, limit: int, lease_s: float, due: Due, *, ordered: bool) -> list[int]:
+    """The numbers of up to `limit` batches that are due, each leased under a token of its own."""
     nums = first_num(db, source, due) if ordered else due_nums(db, source, limit, due)
     if not nums:
         return []
@@ -56,7 +73,7 @@ def lease(db: apsw.Connection, source: int, limit: int, lease_s: float, due: Due
         """UPDATE batches SET uncertain = max(uncertain, token <> 0), token = ?, available_at = ? WHERE num = ?""",
         [(token, due.now + lease_s, num) for token, num in zip(next_tokens(db, len(nums)), nums, strict=True)],
     )
-    return [whole(db, num) for num in nums]
+    return nums
 
 
 # ------------------------------------------------------------------------------------------------------- settle
