@@ -243,8 +243,7 @@ async def test_a_batch_that_nobody_may_probe_with_is_handed_back(delivering: Del
         return await claim(key, change)
 
     delivering.trips.change_lane = too_late  # type: ignore[attr-defined]
-    with pytest.raises(NotFound):  # of the next trip, once the batches are let go
-        await delivering.deliverer.run("s1")
+    await delivering.deliverer.run("s1")
     assert delivering.receiver.sent == []
     assert len(await delivering.store.lease_batches("s1", limit=9, lease_s=60.0)) == BATCHES
 
