@@ -9,6 +9,7 @@ from bench.corpus import Corpus
 from bench.measured import on_core
 
 GROUP_RECORDS = 1_000
+ROUNDS = 3
 GZIP_WINDOW = 31
 
 
@@ -20,15 +21,19 @@ _DECODER = msgspec.json.Decoder(_File)
 
 
 def floor_cpu_s(files: Corpus) -> float:
-    """The processor time of that, on the product's core: nothing is looked at, nothing is kept."""
+    """The processor time of that, on the product's core: nothing is looked at, nothing is kept. The best of some rounds."""
+    with on_core(first=True):
+        return min(_round_cpu_s(files) for _ in range(ROUNDS))
+
+
+def _round_cpu_s(files: Corpus) -> float:
     total_s = 0.0
     held: list[msgspec.Raw] = []
-    with on_core(first=True):
-        for body in files.bodies():
-            started_s = time.process_time()
-            held += _DECODER.decode(isal_zlib.decompress(body, GZIP_WINDOW)).Records
-            while len(held) >= GROUP_RECORDS:
-                b",".join(held[:GROUP_RECORDS])
-                del held[:GROUP_RECORDS]
-            total_s += time.process_time() - started_s
+    for body in files.bodies():
+        started_s = time.process_time()
+        held += _DECODER.decode(isal_zlib.decompress(body, GZIP_WINDOW)).Records
+        while len(held) >= GROUP_RECORDS:
+            b",".join(held[:GROUP_RECORDS])
+            del held[:GROUP_RECORDS]
+        total_s += time.process_time() - started_s
     return total_s

@@ -25,6 +25,8 @@ from trailhook.model import Batch, BatchKind, Compression, DeliveryOptions, Even
 
 ID_CHARACTERS: Final = 26
 """Of base32: 130 random bits."""
+PASSED_BY: Final = 4
+"""A body that is laid out is nobody's once as many others were offered as are held, so many times over."""
 _ID_BYTES = 17
 _GZIP = 31
 _LEVEL = 1
@@ -44,37 +46,49 @@ def new_batch_id(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> 
 
 class LaidOut:
     """Bodies just frozen, as they go over the wire, so that a first attempt need not read and inflate what was stored
-    a moment before. It holds the newest of them, `bytes_max` at most; a body that it has not costs time and no more.
+    a moment before. A body that it has not costs time and no more.
+
+    It holds `bytes_max` at most, and rather the old than the new, for those are sent first. What has not been taken
+    while others would have filled it several times over (its source is paused, another process has sent it) makes room.
     """
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._bytes = 0
-        self._bodies: dict[bytes, bytes] = {}
+        self._offered = 0
+        self._bodies: dict[bytes, tuple[bytes, int]] = {}
+        """By the hash of the stored bytes: the body, and how many had been offered before it."""
         self._lock = threading.Lock()
 
     def holds(self, sha256: bytes) -> bool:
         """Whether it has the body whose stored bytes have this hash, at the moment. From any thread."""
         return sha256 in self._bodies
 
-    def keep(self, sha256: bytes, plain: bytes) -> None:
-        """Hold the body whose stored bytes have this hash. From any thread."""
+    def keep(self, sha256: bytes, wire: bytes) -> None:
+        """Hold the body whose stored bytes have this hash, if there is room for it. From any thread."""
         with self._lock:
             self._pop(sha256)
-            self._bodies[sha256] = plain
-            self._bytes += len(plain)
-            while self._bytes > self._bytes_max:
+            self._offered += 1
+            while self._bytes + len(wire) > self._bytes_max and self._is_stale():
                 self._pop(next(iter(self._bodies)))
+            if self._bytes + len(wire) <= self._bytes_max:
+                self._bodies[sha256] = wire, self._offered
+                self._bytes += len(wire)
 
     def take(self, batch: NewBatch) -> bytes | None:
         """The body of a batch, which is held no longer; None if it is not here. From any thread."""
         with self._lock:
             return self._pop(batch.sha256)
 
+    def _is_stale(self) -> bool:
+        """Whether the oldest has been passed by."""
+        oldest = next(iter(self._bodies.values()), None)
+        return oldest is not None and self._offered - oldest[1] > PASSED_BY * len(self._bodies)
+
     def _pop(self, sha256: bytes) -> bytes | None:
-        plain = self._bodies.pop(sha256, None)
-        self._bytes -= len(plain or b"")
-        return plain
+        wire, _ = self._bodies.pop(sha256, (None, 0))
+        self._bytes -= len(wire or b"")
+        return wire
 
 
 def as_sent(stretch: Stretch, options: DeliveryOptions) -> Stretch:

@@ -92,13 +92,23 @@ def test_a_body_just_laid_out_is_held_as_it_travels_until_it_is_taken(compressio
     assert laid_out.take(batch) is None
 
 
-def test_only_so_many_bytes_are_held_and_the_oldest_make_room() -> None:
+def test_only_so_many_bytes_are_held_and_the_new_wait_until_the_old_are_taken() -> None:
     size = len(body.wire(freeze([record(1)])))
     laid_out = body.LaidOut(2 * size)
-    batches = [frozen_with(laid_out, record(number)) for number in (1, 1, 2, 3)]
-    held = [laid_out.take(batch) for batch in batches]
-    assert held == [None, None, body.wire(batches[2]), body.wire(batches[3])]
+    batches = [frozen_with(laid_out, record(number)) for number in (1, 2, 3)]
+    assert [laid_out.holds(batch.sha256) for batch in batches] == [True, True, False]
+    assert laid_out.take(batches[0]) == body.wire(batches[0])
+    frozen_with(laid_out, record(3))
+    assert [laid_out.holds(batch.sha256) for batch in batches] == [False, True, True]
     assert frozen_with(body.LaidOut(0), record(1)) == batches[0]
+
+
+def test_what_nobody_takes_makes_room_in_the_end() -> None:
+    size = len(body.wire(freeze([record(1)])))
+    laid_out = body.LaidOut(2 * size)
+    forgotten = [frozen_with(laid_out, record(number)) for number in (1, 2)]
+    newer = [frozen_with(laid_out, record(number)) for number in range(10, 10 + 2 * body.PASSED_BY)]
+    assert [laid_out.holds(batch.sha256) for batch in (*forgotten, newer[0], newer[-1])] == [False, True, False, True]
 
 
 def test_times_of_a_batch() -> None:
