@@ -21,7 +21,7 @@ _DECODER = msgspec.json.Decoder(_File)
 
 
 def floor_cpu_s(files: Corpus) -> float:
-    """The processor time of that, on the product's core: nothing is looked at, nothing is kept. The best of some rounds."""
+    """The processor time of that on the product's core, of the best round: nothing is looked at, nothing is kept."""
     with on_core(first=True):
         return min(_round_cpu_s(files) for _ in range(ROUNDS))
 
