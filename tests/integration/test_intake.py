@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from support.clock import FakeClock
 from support.samples import log_file, record
 from support.stepping import StepQueue
-from trailhook.body import LaidOut
+from trailhook.body import LaidOut, inflated
 from trailhook.clock import SystemClock
+from trailhook.cloudtrail.columns import unpack
 from trailhook.errors import (
     AccessDenied,
     CredentialsExpired,
@@ -56,7 +58,7 @@ class ScriptedWay:
             await self.clock.sleep(self.read_takes_s)
         if error := self.failing.get(unit.name) or self.failing.get("*"):
             raise error
-        return log_file([record(int(unit.name))])
+        return log_file([record(int(number)) for number in unit.name.split("+")])
 
 
 class Bench:
@@ -92,6 +94,14 @@ class Bench:
 
     async def add(self, number: int) -> None:
         await self.store.add_units("s1", [FoundUnit(intake="s3", place="b", name=str(name)) for name in range(number)])
+
+    async def come(self, *names: str) -> tuple[int, int]:
+        """Files of records by their numbers (`1+2`), read. How many were new, and how many known, with all before."""
+        await self.store.add_units("s1", [FoundUnit(intake="s3", place="b", name=name) for name in names])
+        await self.intake.run("s1")
+        counts = (await self.store.totals("s1")).counts
+        assert counts.read == counts.waiting + counts.duplicate
+        return counts.waiting, counts.duplicate
 
     async def state(self) -> str:
         return (await self.store.source("s1")).reading.state
@@ -242,3 +252,17 @@ async def test_credentials_that_cannot_be_opened_are_said_to_be_so(bench: Bench)
     bench.sealed_with_another_key = True
     await bench.intake.run("s1")
     assert (await bench.state(), bench.told) == (FetchState.CREDENTIALS_INVALID, 1)
+
+
+async def test_what_comes_again_is_known_whatever_came_before_it(bench: Bench) -> None:
+    assert await bench.come("1+2+3", "4") == (4, 0)
+    assert await bench.come("2+5") == (5, 1)  # frozen as if nothing were known, and then again
+    assert await bench.come("5+4+3+2+1") == (5, 6)  # asked first
+    assert await bench.come("1+1+2+6+3", "4+6") == (6, 12)  # keys first, for most was known
+    assert await bench.come("7+8+7+9") == (9, 13)
+    assert await bench.come("9+10") == (10, 14)
+    batches = await bench.store.lease_batches("s1", limit=99, lease_s=60.0)
+    sent = [each["eventID"] for batch in batches for each in msgspec.json.decode(inflated(batch))["data"]["events"]]
+    assert sent == [record(number)["eventID"] for number in range(1, 11)]
+    columns = [unpack(batch.columns) for batch in batches]
+    assert {text for each in columns for text in each.texts["name"].values} == {"DescribeInstances"}

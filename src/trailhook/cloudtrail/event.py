@@ -51,6 +51,14 @@ _EVENT_NAMES: Final = {
 }
 
 
+class Identity(msgspec.Struct, frozen=True, gc=False, rename=_EVENT_NAMES):
+    """Those of an event's fields that make it itself: enough to find out that it is known."""
+
+    event_id: str | None = None
+    event_time: str | None = None
+    recipient_account_id: str | None = None
+
+
 class Event(msgspec.Struct, frozen=True, gc=False, rename=_EVENT_NAMES):
     """The fields of a record that we search by. None: missing, or not of the type that CloudTrail documents."""
 

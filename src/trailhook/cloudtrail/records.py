@@ -8,7 +8,7 @@ one bad record never costs its neighbours.
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from operator import sub
@@ -16,10 +16,11 @@ from typing import Any, Final
 
 import msgspec
 
-from trailhook.cloudtrail.event import SEARCHED, Event, Once, Times, epoch_s, lenient_event, side_by_side
-from trailhook.cloudtrail.identity import Keys
+from trailhook.cloudtrail.event import Event, Identity, Once, Times, epoch_s, lenient_event
+from trailhook.cloudtrail.gathered import Gathered
+from trailhook.cloudtrail.identity import Keys, Raw
 from trailhook.cloudtrail.splitter import BOM, split
-from trailhook.cloudtrail.stretch import SEPARATOR_BYTES, Record, Stretch, laid_together
+from trailhook.cloudtrail.stretch import SEPARATOR_BYTES, Record, Stretch, laid_together, searched
 from trailhook.errors import Invalid
 
 BAD_RECORDS_MAX: Final = 10_000
@@ -88,14 +89,16 @@ class Judge:
         record_bytes_max: int,
         bad_records_max: int = BAD_RECORDS_MAX,
         passes: Passes | None = None,
+        keys_only: bool = False,
     ) -> None:
         """`scope` names whose ledger the keys are for and is UTF-8 text. A unit with more than `bad_records_max` bad
-        records is no log.
+        records is no log. With `keys_only` and without a filter, what is sound has no fields yet: see `with_fields`.
         """
         self._depth_max = depth_max
         self._record_bytes_max = record_bytes_max
         self._bad_records_max = bad_records_max
         self._passes = passes
+        self._keys_only = keys_only and passes is None
         self._keys = Keys(scope)
         self._forget()
 
@@ -227,18 +230,20 @@ class Judge:
         if longest is None or longest - SEPARATOR_BYTES > self._record_bytes_max:
             return None
         view, is_ascii = memoryview(text), text.isascii()
-        gathered = _Gathered(self._keys, self._times, self._texts)
+        gathered = Gathered(self._keys, self._times, self._texts)
+        decode: Callable[[Raw], Any] = _IDENTITY.decode if self._keys_only else _EVENT.decode
+        gather = gathered.add_keys if self._keys_only else gathered.add
         passed: list[bool] = []
         for first in range(0, len(starts) - 1, AT_A_TIME):
             edges = starts[first : first + AT_A_TIME + 1]
             raws = [view[start : end - SEPARATOR_BYTES] for start, end in pairwise(edges)]
             try:
-                events = list(map(_EVENT.decode, raws))
+                events = list(map(decode, raws))
                 if not is_ascii:  # the fast decoder does not look at the text of fields that it passes over
                     text[edges[0] : edges[-1]].decode()
             except _REFUSALS:
                 return None
-            gathered.add(events, raws)
+            gather(events, raws)
             if self._passes:
                 passed += map(self._passes, events, map(bytes, raws))
         stretch = gathered.stretch(text, starts)
@@ -278,45 +283,20 @@ class Judge:
         return Record(raw, key, at, event, alone=not _is_plain(raw))
 
 
-class _Gathered:
-    """A stretch in the making."""
-
-    def __init__(self, keys: Keys, times: Times, texts: Once[str]) -> None:
-        self._made_keys, self._made_times, self._made_texts = keys, times, texts
-        self._keys: list[bytes] = []
-        self._times: list[int] = []
-        self._read_only: list[bool | None] = []
-        self._texts: list[list[str]] = [[] for _ in SEARCHED]
-
-    def add(self, events: Sequence[Event], raws: Sequence[bytes | memoryview]) -> None:
-        """The next records, while they are at hand."""
-        fields = side_by_side(events)
-        once = self._made_texts.__getitem__
-        for texts, found in zip(self._texts, fields.searched(), strict=True):
-            texts.extend(map(once, found))
-        accounts = list(map(once, fields.recipient_account_id))
-        times = self._made_times.of(fields.event_time)
-        self._keys += self._made_keys.of_all(raws, accounts, fields.event_id, times)
-        self._times += times
-        self._read_only += fields.read_only
-
-    def stretch(self, text: bytes, starts: Sequence[int]) -> Stretch:
-        return Stretch(
-            text=text,
-            starts=starts,
-            keys=self._keys,
-            times=self._times,
-            read_only=self._read_only,
-            texts=self._texts,
-        )
-
-
 def event_of(raw: bytes) -> Event:
     """The fields of a record that is known to be good JSON."""
     try:
         return _EVENT.decode(raw)
     except _REFUSALS:
         return lenient_event(document(raw))
+
+
+def with_fields(stretch: Stretch) -> Stretch:
+    """The stretch with what its records are searched by, if only their keys had been read."""
+    if stretch.texts:
+        return stretch
+    read_only, texts = searched(list(map(event_of, stretch.raws())))
+    return replace(stretch, read_only=read_only, texts=texts)
 
 
 def document(raw: bytes) -> Any:
@@ -338,6 +318,7 @@ _FIRST: Final = b'{"eventVersion":'
 """How CloudTrail begins every record."""
 _SEAM: Final = re.compile(b"},%b" % _FIRST)
 _EVENT: Final = msgspec.json.Decoder(Event)
+_IDENTITY: Final = msgspec.json.Decoder(Identity)
 _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 _REFUSALS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 

@@ -42,23 +42,25 @@ class Stretch:
     keys: Sequence[bytes]
     times: Sequence[int]
     """In seconds since the epoch, 0 for a record without a time."""
-    read_only: Sequence[bool | None]
-    texts: Sequence[Sequence[str]]
-    """One list for each of `event.SEARCHED`, in that order; a missing text is empty."""
+    read_only: Sequence[bool | None] = ()
+    texts: Sequence[Sequence[str]] = ()
+    """One list for each of `event.SEARCHED`, in that order; a missing text is empty. Both are empty where only the keys
+    have been read.
+    """
     alone: bool = False
     """Of each: see `Record.alone`."""
 
     @classmethod
     def of(cls, record: Record) -> Self:
         """A stretch of one."""
-        fields = side_by_side([record.event])
+        read_only, texts = searched([record.event])
         return cls(
             text=record.raw,
             starts=(0, len(record.raw) + SEPARATOR_BYTES),
             keys=(record.key,),
             times=(record.at,),
-            read_only=fields.read_only,
-            texts=[[text or "" for text in texts] for texts in fields.searched()],
+            read_only=read_only,
+            texts=texts,
             alone=record.alone,
         )
 
@@ -101,6 +103,12 @@ class Stretch:
         """The same with other bytes for each record."""
         text, starts = laid_together(raws, separator)
         return replace(self, text=text, starts=starts)
+
+
+def searched(events: Sequence[Event]) -> tuple[Sequence[bool | None], Sequence[Sequence[str]]]:
+    """A `Stretch`'s `read_only` and `texts`."""
+    fields = side_by_side(events)
+    return fields.read_only, [[text or "" for text in texts] for texts in fields.searched()]
 
 
 def laid_together(raws: Iterable[bytes], separator: bytes = b",") -> tuple[bytes, list[int]]:

@@ -6,7 +6,7 @@ from itertools import chain, islice
 from typing import Self
 
 from trailhook import body
-from trailhook.cloudtrail.records import ReadRecords
+from trailhook.cloudtrail.records import ReadRecords, with_fields
 from trailhook.cloudtrail.stretch import Stretch
 from trailhook.errors import Invalid
 from trailhook.intake.cut import cut
@@ -34,15 +34,18 @@ class Terms(Value, frozen=True, kw_only=True):
     verify_integrity: bool
     backfill: bool
     """Whether the units are a backfill's."""
+    keys_only: bool = False
+    """Whether most of it is known already, as far as can be told: then the rest of it is read once that is sure."""
 
     @classmethod
-    def of(cls, source: Source, *, backfill: bool = False) -> Self:
+    def of(cls, source: Source, *, backfill: bool = False, keys_only: bool = False) -> Self:
         return cls(
             source_id=source.id,
             filter=source.filter,
             delivery=source.delivery,
             verify_integrity=source.verify_integrity,
             backfill=backfill,
+            keys_only=keys_only,
         )
 
 
@@ -100,7 +103,8 @@ def freeze(
 ) -> list[NewBatch]:
     """The batches of what the ledger does not know (`known` is what it does), redacted, cut and frozen."""
     redact = compile_redaction(terms.filter.redact) if terms.filter else None
-    going = [body.as_sent(redacted(fresh, redact), terms.delivery) for fresh in unknown(stretches, known)]
+    fresh = map(with_fields, unknown(stretches, known))
+    going = [body.as_sent(redacted(each, redact), terms.delivery) for each in fresh]
     return [
         body.freeze(
             group, source_id=terms.source_id, options=terms.delivery, batch_id=body.new_batch_id(), laid_out=laid_out

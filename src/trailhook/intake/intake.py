@@ -197,7 +197,8 @@ class Intake:
         if not fetched:
             await turn()
             return ()
-        terms = Terms.of(source, backfill=any(unit.backfill for unit, _ in fetched))
+        backfill, keys_only = any(unit.backfill for unit, _ in fetched), self._repeats.mostly(source.id)
+        terms = Terms.of(source, backfill=backfill, keys_only=keys_only)
         given = [Fetched.of(unit.id, unit.name, data) for unit, data in fetched]
         async with AsyncExitStack() as held:
             with steps.step("inflate and split"):
@@ -381,7 +382,7 @@ class Intake:
         if not self._repeats.expected(source_id):
             return ()
         known = await self._store.known_keys(source_id, keys)
-        self._repeats.looked(source_id, known)
+        self._repeats.looked(source_id, keys, known)
         return known
 
     def _count(self, source_id: str, commit: Commit) -> None:

@@ -37,6 +37,7 @@ class Bounds(Value, frozen=True, kw_only=True):
             record_bytes_max=self.record_bytes_max,
             bad_records_max=self.bad_records_max,
             passes=compile_filter(terms.filter) if terms else None,
+            keys_only=terms is not None and terms.keys_only,
         )
 
 

@@ -12,9 +12,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from trailhook.cloudtrail.event import side_by_side
 from trailhook.cloudtrail.records import event_of
-from trailhook.cloudtrail.stretch import Stretch
+from trailhook.cloudtrail.stretch import Stretch, searched
 
 T = TypeVar("T")
 
@@ -52,14 +51,11 @@ def redacted(stretch: Stretch, redact: Redact | None) -> Stretch:
     changed = [place for place, raw in enumerate(raws) if after[place] is not raw]
     if not changed:
         return stretch
-    fields = side_by_side([event_of(after[place]) for place in changed])
+    read_only, texts_after = searched([event_of(after[place]) for place in changed])
     return replace(
         stretch.written(after),
-        read_only=_with(stretch.read_only, changed, fields.read_only),
-        texts=[
-            _with(texts, changed, [text or "" for text in found])
-            for texts, found in zip(stretch.texts, fields.searched(), strict=True)
-        ],
+        read_only=_with(stretch.read_only, changed, read_only),
+        texts=[_with(texts, changed, found) for texts, found in zip(stretch.texts, texts_after, strict=True)],
     )
 
 

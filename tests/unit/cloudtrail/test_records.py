@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support import records
 from support.records import DEPTH_MAX, RECORD_BYTES_MAX, judge, judged, log_file, raw, read, record, rows
 from trailhook.cloudtrail.event import Event
-from trailhook.cloudtrail.records import AT_A_TIME, BadRecord, ReadRecords, document, event_of
+from trailhook.cloudtrail.records import AT_A_TIME, BadRecord, ReadRecords, document, event_of, with_fields
 from trailhook.cloudtrail.stretch import Record
 from trailhook.errors import Invalid
 
@@ -459,6 +459,20 @@ def test_records_read_together_are_what_each_is_by_itself(mixed: dict[str, objec
     written = [raw(number) for number in range(AT_A_TIME + 3)]
     written[5] = raw(5, **mixed)
     assert rows(read(log_file(*written)).stretches) == rows(records.stretches(map(record_of, written)))
+
+
+def test_keys_may_be_read_first_and_the_fields_when_they_are_wanted() -> None:
+    file = log_file(*map(raw, range(AT_A_TIME + 3)), raw(900, userIdentity=None), raw(901, errorCode=5))
+    whole, keys_first = read(file).stretches, judge(keys_only=True).whole(file).stretches
+    assert records.keys(keys_first) == records.keys(whole)
+    assert not any(each.texts or each.read_only for each in keys_first)
+    assert rows(map(with_fields, keys_first)) == rows(whole)
+    assert list(map(with_fields, whole)) == whole
+
+
+def test_a_filter_needs_the_fields_at_once() -> None:
+    (found,) = judge(keys_only=True, passes=lambda event, _: True).whole(log_file(raw(1), raw(2))).stretches
+    assert rows([found]) == rows(records.stretches([record(1), record(2)]))
 
 
 def record_of(each: bytes) -> Record:
