@@ -17,7 +17,7 @@ PEERS := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test coverage lint format docs bench bench-cluster bench-listing bench-search bench-growth bench-pages bench-peers profile screenshots soak lock clean
+.PHONY: help install demo test coverage lint format docs bench bench-cluster bench-listing bench-search bench-growth bench-pages bench-pair bench-peers profile screenshots soak lock clean
 
 help: ## show this list
 	@echo 'make TARGET [ARGS="…"] [PYTHON=python3.12]'
@@ -55,6 +55,9 @@ bench: $(DEV) ## measure how fast the product forwards, against the floor; FULL=
 
 bench-peers: $(DEV) $(PEERS)/.made ## the same for other forwarders, in an environment of their own
 	$(BENCH) bench.run --peers --only busy --only typical --engine sqlite --keep peers $(ARGS)
+
+bench-pair: $(DEV) ## measure another checkout and this one at the same time, for their ratio: BEFORE=DIR ARGS="--only busy"
+	$(BENCH) bench.pair $(BEFORE) $(ARGS)
 
 bench-growth: $(DEV) ## measure what grows with the ledger, the bucket, the outbox, the sources; FULL=1 goes to 50 M keys
 	$(BENCH) bench.growth $(if $(FULL),--full) $(ARGS)

@@ -8,13 +8,14 @@ one bad record never costs its neighbours.
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from operator import sub
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from trailhook.cloudtrail.event import Event, Identity, Once, Times, epoch_s, lenient_event
 from trailhook.cloudtrail.gathered import Gathered

@@ -6,9 +6,11 @@ there took longer than reading them.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from itertools import accumulate, compress, pairwise
 from typing import Final, Self
+
+import msgspec
+from msgspec.structs import replace
 
 from trailhook.cloudtrail.event import Event, side_by_side
 
@@ -16,8 +18,7 @@ SEPARATOR_BYTES: Final = 1
 """Between two records, in a log file as in the body of a batch, whatever its layout."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One event by itself."""
 
     raw: bytes
@@ -31,8 +32,7 @@ class Record:
     """Good JSON that some readers refuse (a lone surrogate): it travels in a batch of its own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
+class Stretch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Records in their order. Every list has one entry for each."""
 
     text: bytes

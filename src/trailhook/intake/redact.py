@@ -7,10 +7,10 @@ the ledger stays the original's: what is redacted later, or no more, is still th
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Final, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from trailhook.cloudtrail.records import event_of
 from trailhook.cloudtrail.stretch import Stretch, searched

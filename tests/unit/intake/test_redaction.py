@@ -3,7 +3,7 @@
 import gzip
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -30,7 +30,7 @@ def without(one: Record, *paths: str) -> Record:
     after = redact(one.raw) if redact else one.raw
     (by_itself,) = rows([redacted(Stretch.of(one), redact)])
     assert by_itself[:2] == (after, one.key)
-    return one if after is one.raw else replace(one, raw=after, event=event_of(after))
+    return one if after is one.raw else msgspec.structs.replace(one, raw=after, event=event_of(after))
 
 
 def found_at(value: Any, path: Sequence[str]) -> Any:
