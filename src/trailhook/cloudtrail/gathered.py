@@ -8,6 +8,8 @@ from trailhook.cloudtrail.event import SEARCHED, Event, Identity, Once, Times, s
 from trailhook.cloudtrail.identity import Keys, Raw
 from trailhook.cloudtrail.stretch import Stretch
 
+_ACCOUNT = SEARCHED.index("account")
+
 
 class Gathered:
     """Either `add` or `add_keys`, as often as there are records, and then `stretch`."""
@@ -28,11 +30,10 @@ class Gathered:
         """The next records, while they are at hand."""
         self._texts = self._texts or [[] for _ in SEARCHED]
         fields = side_by_side(events)
-        once = self._made_texts.__getitem__
-        for texts, found in zip(self._texts, fields.searched(), strict=True):
-            texts.extend(map(once, found))
-        accounts = list(map(once, fields.recipient_account_id))
-        self._add_keys(raws, accounts, fields.event_id, self._made_times.of(fields.event_time))
+        made = [list(map(self._made_texts.__getitem__, found)) for found in fields.searched()]
+        for texts, more in zip(self._texts, made, strict=True):
+            texts.extend(more)
+        self._add_keys(raws, made[_ACCOUNT], fields.event_id, self._made_times.of(fields.event_time))
         self._read_only += fields.read_only
 
     def _add_keys(

@@ -46,7 +46,7 @@ class Keys:
     def of_all(
         self, raws: Sequence[Raw], accounts: Sequence[str], event_ids: Sequence[str | None], times: Sequence[int]
     ) -> list[bytes]:
-        """The keys of several. What AWS writes, in a file of one account, takes a third of the time."""
+        """The keys of several. What AWS writes, in a file of one account, takes three quarters of the time."""
         texts = [event_id or "" for event_id in event_ids]
         if len(texts) < MANY or len(set(accounts)) > 1 or not _are_random(texts):
             return list(map(self.of, raws, accounts, event_ids, times))

@@ -23,7 +23,6 @@ from trailhook.conditions import listens
 from trailhook.model import (
     Attempt,
     Batch,
-    BatchKind,
     BatchState,
     Counts,
     FoundUnit,
@@ -143,24 +142,6 @@ class NamedLease(Value, frozen=True, kw_only=True):
 
     name: str
     token: int
-
-
-def weight(state: BatchState, kind: BatchKind, count: int, body_bytes: int) -> dict[str, int]:
-    """What one batch in `state` adds to the totals. Notices hold no records, and replays none that are new."""
-    records = count if kind is BatchKind.EVENTS else 0
-    match state:
-        case BatchState.WAITING:
-            return {"waiting": records, "waiting_batches": 1, "waiting_bytes": body_bytes}
-        case BatchState.DEAD:
-            return {"dead_lettered": records, "dead_batches": 1, "dead_bytes": body_bytes}
-        case BatchState.DELIVERED if kind is BatchKind.REPLAY:
-            return {"replayed": count}
-        case BatchState.DELIVERED:
-            return {"sent": records}
-        case BatchState.DISCARDED:
-            return {"discarded": records}
-        case BatchState.SPLIT:
-            return {}
 
 
 def source_columns(source: Source) -> dict[str, object]:

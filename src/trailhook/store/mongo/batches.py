@@ -1,13 +1,13 @@
 """How batches come to be and change state: the rows and the counts together."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from pymongo import ReturnDocument
 
 from trailhook.errors import NotFound
 from trailhook.model import Batch, BatchKind, BatchState, NewBatch
-from trailhook.store.base import weight
+from trailhook.store.counting import add, weight
 from trailhook.store.mongo.engine import Database, Row, Transaction
 from trailhook.store.mongo.rows import outbox_of, struct, tally
 
@@ -144,21 +144,15 @@ def weights(batches: Sequence[NewBatch]) -> dict[str, int]:
     """What new batches add to the totals."""
     total: dict[str, int] = {}
     for batch in batches:
-        _add(total, weight(BatchState.WAITING, batch.kind, batch.count, len(batch.body)))
+        add(total, weight(BatchState.WAITING, batch.kind, batch.count, len(batch.body)))
     return total
 
 
 def moved(batch: Kept, state: BatchState, children: Sequence[NewBatch] = ()) -> dict[str, int]:
     """What changes in the totals when a batch comes into `state` and its children take its place."""
-    changes = _add(weights(children), weight(state, batch.kind, batch.count, batch.body_bytes))
+    changes = add(weights(children), weight(state, batch.kind, batch.count, batch.body_bytes))
     before = weight(batch.state, batch.kind, batch.count, batch.body_bytes)
-    return _add(changes, {name: -number for name, number in before.items()})
-
-
-def _add(total: dict[str, int], more: Mapping[str, int]) -> dict[str, int]:
-    for name, number in more.items():
-        total[name] = total.get(name, 0) + number
-    return total
+    return add(changes, {name: -number for name, number in before.items()})
 
 
 async def move(tx: Transaction, batch: Kept, changes: Row, state: BatchState) -> Batch:

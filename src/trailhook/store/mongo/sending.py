@@ -10,6 +10,7 @@ from pymongo.errors import DuplicateKeyError
 from trailhook.errors import LeaseLost, NotFound
 from trailhook.model import Attempt, Batch, BatchState, Lane, Source
 from trailhook.store.base import Plan, Settlement, Turn
+from trailhook.store.counting import add
 from trailhook.store.mongo.batches import ENDED, Kept, as_kept, freeze_children, in_state, moved
 from trailhook.store.mongo.engine import Database, Row, Transaction
 from trailhook.store.mongo.rows import Due, outbox_of, source_num, tally
@@ -125,8 +126,7 @@ async def _count(tx: Transaction, held: Sequence[tuple[Kept, Settlement]]) -> No
     changes: dict[str, int] = {}
     newest = 0.0
     for row, settlement in held:
-        for name, number in moved(row, settlement.state, settlement.children).items():
-            changes[name] = changes.get(name, 0) + number
+        add(changes, moved(row, settlement.state, settlement.children))
         if settlement.state is BatchState.DELIVERED:
             newest = max(newest, row.last_event_at)
     first, _ = held[0]

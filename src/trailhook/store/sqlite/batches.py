@@ -1,13 +1,13 @@
 """How batches come to be and change state: the rows and the counts together."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import apsw
 import msgspec
 
 from trailhook.errors import NotFound
 from trailhook.model import Batch, BatchKind, BatchState, NewBatch
-from trailhook.store.base import weight
+from trailhook.store.counting import add, weight
 from trailhook.store.sqlite.rows import Due, rows, structs, tally, value
 
 ENDED = frozenset({BatchState.DELIVERED, BatchState.DISCARDED, BatchState.SPLIT})
@@ -95,12 +95,6 @@ def _insert(
     tally(db, source, changes)
 
 
-def add(total: dict[str, int], more: Mapping[str, int]) -> None:
-    """Add up changes of totals."""
-    for name, number in more.items():
-        total[name] = total.get(name, 0) + number
-
-
 def move(db: apsw.Connection, batch: Kept, state: BatchState, *, due_at: float, now: float) -> None:
     """Bring a batch into `state` (or back into the same), free of any lease, and its counts with it."""
     settled_at = None if state is BatchState.WAITING else now
@@ -116,10 +110,9 @@ def moved(batch: Kept, state: BatchState) -> dict[str, int]:
     """What changes in the totals when a batch comes into `state`."""
     if state is batch.state:
         return {}
-    changes = weight(state, batch.kind, batch.count, batch.body_bytes)
-    for name, number in weight(batch.state, batch.kind, batch.count, batch.body_bytes).items():
-        changes[name] = changes.get(name, 0) - number
-    return changes
+    before = weight(batch.state, batch.kind, batch.count, batch.body_bytes)
+    after = weight(state, batch.kind, batch.count, batch.body_bytes)
+    return add(after, {name: -number for name, number in before.items()})
 
 
 def listed(db: apsw.Connection, num: int) -> Batch:

@@ -9,10 +9,10 @@ import msgspec
 from trailhook.errors import LeaseLost
 from trailhook.model import Batch, BatchState, Lane
 from trailhook.store.base import Held, Plan, Settlement, Turn
+from trailhook.store.counting import add
 from trailhook.store.sqlite.batches import (
     ENDED,
     Kept,
-    add,
     body_of,
     due_nums,
     first_num,
